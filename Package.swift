@@ -1,0 +1,99 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+/// Settings shared by every Swift target: Swift 6 language mode, warnings are errors in this package.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+/// A test target; every one lives in `Tests/<Name>Tests`.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests",
+    swiftSettings: strict)
+}
+
+/// A coverage-guided fuzz target. Without `-sanitize=fuzzer` it links to a small driver that replays files.
+func fuzzer(_ name: String) -> Target {
+  .executableTarget(
+    name: "Fuzz\(name)", dependencies: ["Conformance", "CFuzzMain"], path: "Fuzz/\(name)",
+    exclude: ["corpus", "regressions"],
+    swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])])
+}
+
+let package = Package(
+  name: "lockstep",
+  products: [
+    .executable(name: "lockstep", targets: ["lockstep"]),
+    .executable(name: "FuzzRing", targets: ["FuzzRing"]),
+    .executable(name: "FuzzGrants", targets: ["FuzzGrants"]),
+    .library(name: "Interfaces", targets: ["Interfaces"]),
+    .library(name: "Machines", targets: ["Machines"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CZ3", path: "Sources/CZ3", pkgConfig: "z3", providers: [.apt(["libz3-dev"])]),
+    .systemLibrary(name: "CKVM", path: "Sources/CKVM"),
+    .target(name: "CFuzzMain", path: "Fuzz/Driver"),
+
+    // What the two sides share, and the optimised side. No dependencies: they also build as Embedded Swift.
+    .target(name: "Interfaces", swiftSettings: strict),
+    .target(name: "Machines", dependencies: ["Interfaces"], swiftSettings: strict),
+
+    // The specification side.
+    .target(name: "Logic", swiftSettings: strict),
+    .target(name: "Checker", dependencies: ["Logic", "CZ3"], swiftSettings: strict),
+    .target(
+      name: "Specs", dependencies: ["Logic", "Interfaces"], path: "Specs", swiftSettings: strict),
+    .target(
+      name: "Proofs", dependencies: ["Specs", "Checker"], path: "Proofs",
+      exclude: ["README.md", "certificates"], swiftSettings: strict),
+
+    // Both sides together.
+    .target(
+      name: "Conformance", dependencies: ["Specs", "Machines", "Logic", "Checker", "Interfaces"],
+      swiftSettings: strict),
+    fuzzer("Ring"),
+    fuzzer("Grants"),
+
+    // The hypervisor: nothing here depends on Logic, Checker or Z3.
+    .target(name: "KVM", dependencies: ["CKVM", "Interfaces"], swiftSettings: strict),
+    .target(
+      name: "Hypervisor", dependencies: ["KVM", "Machines", "Interfaces"], swiftSettings: strict),
+    .target(
+      name: "Xenstore", dependencies: ["Hypervisor", "Machines", "Interfaces"],
+      swiftSettings: strict),
+    .target(
+      name: "Devices", dependencies: ["Hypervisor", "Xenstore", "Machines", "Interfaces"],
+      swiftSettings: strict),
+    .target(
+      name: "Toolstack", dependencies: ["Devices", "Xenstore", "Hypervisor"],
+      swiftSettings: strict),
+
+    .executableTarget(
+      name: "lockstep",
+      dependencies: [
+        "Toolstack", "Conformance", "Proofs", "Specs", "Checker",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+
+    tests("Logic", ["Logic"]),
+    tests("Checker", ["Checker", "Logic"]),
+    tests("Specs", ["Specs", "Checker", "Proofs"]),
+    tests("Machines", ["Machines", "Interfaces"]),
+    tests("Conformance", ["Conformance"]),
+    tests("Hypervisor", ["Hypervisor", "KVM", "Machines"]),
+    tests("Xenstore", ["Xenstore"]),
+    tests("Devices", ["Devices", "Hypervisor", "Machines"]),
+    tests("Toolstack", ["Toolstack"]),
+    tests("CommandLine", ["Toolstack"]),
+  ]
+)

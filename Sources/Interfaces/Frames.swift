@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Who owns each machine frame, and how many uses keep it from changing hands.
+///
+/// Owned by the hypervisor; the grant machine asks it. A frame with references keeps its owner.
+public protocol FrameOwnership: AnyObject {
+  /// The frame's owner; nil for a frame that is free, the monitor's, or out of range.
+  func owner(of frame: MachineFrame) -> DomainID?
+
+  /// Takes a reference on a frame, for a use by somebody other than its owner.
+  /// - Returns: false, and nothing happens, unless `domain` owns the frame.
+  func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool
+
+  /// Drops a reference that `retain` took.
+  func release(_ frame: MachineFrame)
+
+  /// Gives a frame to another domain.
+  /// - Returns: false, and nothing happens, unless `from` owns the frame and it has no references.
+  func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool
+}
+
+/// The bytes of machine frames, for copies made on a guest's behalf.
+public protocol FrameMemory: AnyObject {
+  /// The 4096 bytes of a frame; nil if it is out of range. Guests write these bytes at any time.
+  func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer?
+}
