@@ -1,3 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// What Swift cannot import of <linux/kvm.h>: request numbers (macros with casts), flexible arrays and unions, and
+// a few system calls that glibc hides without _GNU_SOURCE.
+#ifndef LOCKSTEP_CKVM_H
+#define LOCKSTEP_CKVM_H
+
 #include <linux/kvm.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+enum : unsigned long {
+  kvm_request_get_api_version = KVM_GET_API_VERSION,
+  kvm_request_create_vm = KVM_CREATE_VM,
+  kvm_request_check_extension = KVM_CHECK_EXTENSION,
+  kvm_request_get_vcpu_mmap_size = KVM_GET_VCPU_MMAP_SIZE,
+  kvm_request_get_supported_cpuid = KVM_GET_SUPPORTED_CPUID,
+  kvm_request_create_vcpu = KVM_CREATE_VCPU,
+  kvm_request_set_user_memory_region = KVM_SET_USER_MEMORY_REGION,
+  kvm_request_set_tss_addr = KVM_SET_TSS_ADDR,
+  kvm_request_run = KVM_RUN,
+  kvm_request_get_regs = KVM_GET_REGS,
+  kvm_request_set_regs = KVM_SET_REGS,
+  kvm_request_get_sregs = KVM_GET_SREGS,
+  kvm_request_set_sregs = KVM_SET_SREGS,
+  kvm_request_set_msrs = KVM_SET_MSRS,
+  kvm_request_set_cpuid2 = KVM_SET_CPUID2,
+  kvm_request_set_xcrs = KVM_SET_XCRS,
+};
+
+static inline int kvm_call(int fd, unsigned long request, unsigned long argument) {
+  return ioctl(fd, request, argument);
+}
+
+static inline int kvm_call_pointer(int fd, unsigned long request, void *_Nonnull argument) {
+  return ioctl(fd, request, argument);
+}
+
+// The synchronised registers and the I/O exit of the mapped kvm_run: both lie in unions.
+static inline struct kvm_sync_regs *_Nonnull kvm_run_registers(struct kvm_run *_Nonnull run) {
+  return &run->s.regs;
+}
+
+static inline uint16_t kvm_run_io_port(const struct kvm_run *_Nonnull run) { return run->io.port; }
+
+static inline uint32_t kvm_run_internal_suberror(const struct kvm_run *_Nonnull run) {
+  return run->internal.suberror;
+}
+
+static inline uint64_t kvm_run_entry_failure_reason(const struct kvm_run *_Nonnull run) {
+  return run->fail_entry.hardware_entry_failure_reason;
+}
+
+static inline size_t kvm_cpuid_entries_offset(void) { return offsetof(struct kvm_cpuid2, entries); }
+
+static inline size_t kvm_msrs_entries_offset(void) { return offsetof(struct kvm_msrs, entries); }
+
+static inline int lockstep_memfd_create(const char *_Nonnull name, unsigned flags) {
+  return (int)syscall(SYS_memfd_create, name, flags);
+}
+
+static inline uint64_t lockstep_rdtsc(void) { return __rdtsc(); }
+
+static inline void lockstep_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *_Nonnull out) {
+  __asm__ volatile("cpuid"
+                   : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+                   : "a"(leaf), "c"(subleaf));
+}
+
+#endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// What a domain is made of.
+public struct DomainConfiguration: Sendable, Hashable {
+  public var name: String
+  /// Memory in 4 KiB frames.
+  public var frameCount: Int
+  /// 1 … `Domain.maximumVirtualCPUs`.
+  public var virtualCPUCount: Int
+  /// The most frames that its grant table may have, 1 … 64.
+  public var maximumGrantFrames: Int
+
+  public init(name: String, frameCount: Int, virtualCPUCount: Int = 1, maximumGrantFrames: Int = 32) {
+    self.name = name
+    self.frameCount = frameCount
+    self.virtualCPUCount = virtualCPUCount
+    self.maximumGrantFrames = maximumGrantFrames
+  }
+}
+
+/// Where the first vCPU of a PV guest begins: the domain builder computes it.
+/// Source: xen/include/public/arch-x86/xen-x86_64.h and the start-of-day notes in xen/include/public/xen.h.
+public struct InitialState: Sendable, Hashable {
+  /// rip: the kernel's entry.
+  public var entry: VirtualAddress
+  /// rsp: the top of the boot stack.
+  public var stack: VirtualAddress
+  /// rsi: the start-of-day page.
+  public var startInfo: VirtualAddress
+  /// CR3: the machine frame of the initial L4 table; it counts as pinned.
+  public var root: MachineFrame
+
+  public init(entry: VirtualAddress, stack: VirtualAddress, startInfo: VirtualAddress, root: MachineFrame) {
+    self.entry = entry
+    self.stack = stack
+    self.startInfo = startInfo
+    self.root = root
+  }
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Interfaces
+import KVM
+import Synchronization
+
+/// A host's memory: one memfd, mapped once, cut into 4 KiB frames, and who owns each.
+///
+/// The first `monitorFrameCount` frames are the monitor's: stubs, shadow tables, the machine-to-physical table.
+/// They have no owner, and nothing a guest names can reach them. All others are free or owned by one domain; a
+/// frame with references keeps its owner. A frame is scrubbed before it is free.
+public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendable {
+  /// Frames in all, the monitor's included. The first that is out of range.
+  public let frameCount: Int
+  /// Frames at the beginning that are the monitor's.
+  public let monitorFrameCount: Int
+  /// The pool's first byte in this process.
+  public let base: UnsafeMutableRawPointer
+
+  /// The monitor's own frames: pieces for stubs, shadow tables, processor tables.
+  let monitor: MonitorFrames
+  /// The machine-to-physical table, readable by all guests.
+  let machineToPhysical: MachineToPhysical
+
+  private struct Frame {
+    var owner: UInt16
+    var references: UInt32
+  }
+  private struct State {
+    var frames: [Frame]
+    var free: [UInt32]
+  }
+  private static let nobody: UInt16 = 0xffff
+  private let state: Mutex<State>
+  /// What `base` maps; virtual machines get it as their memory.
+  let file: MemoryFile
+
+  /// Sets a pool up; pages are taken from the system only when they are touched.
+  /// - Parameters:
+  ///   - guestFrames: frames for domains, 1 … 2²⁸.
+  ///   - monitorFrames: frames for the monitor beside the machine-to-physical table.
+  public init(guestFrames: Int, monitorFrames: Int = 16384) throws(HostError) {
+    guard (1...(1 << 28)).contains(guestFrames), (1024...(1 << 24)).contains(monitorFrames) else {
+      throw .badConfiguration("a host's memory must be between 4 KiB and 1 TiB")
+    }
+    let tableFrames = MachineToPhysical.frames(covering: guestFrames + monitorFrames)
+    let reserved = tableFrames + monitorFrames
+    let count = reserved + guestFrames
+    do throws(KVMError) {
+      file = try MemoryFile(name: "lockstep-machine", byteCount: count * frameSize)
+    } catch {
+      throw .kvm(error)
+    }
+    base = file.base
+    frameCount = count
+    monitorFrameCount = reserved
+    monitor = MonitorFrames(first: tableFrames, count: monitorFrames)
+    machineToPhysical = MachineToPhysical(
+      base: file.base.assumingMemoryBound(to: UInt64.self), frameCount: count, tableFrames: tableFrames)
+    state = Mutex(
+      State(
+        frames: Array(repeating: Frame(owner: Self.nobody, references: 0), count: count),
+        free: (reserved..<count).map(UInt32.init)))
+  }
+
+  /// Frames that nobody owns and that can be allocated now.
+  public var freeFrames: Int { state.withLock { $0.free.count } }
+
+  /// Gives a domain a free frame, all zero.
+  public func allocate(for domain: DomainID) throws(HostError) -> MachineFrame {
+    let frame: MachineFrame? = state.withLock { state in
+      guard let index = state.free.popLast() else { return nil }
+      state.frames[Int(index)].owner = domain.rawValue
+      return MachineFrame(UInt64(index))
+    }
+    guard let frame else { throw .outOfFrames(needed: 1, free: 0) }
+    return frame
+  }
+
+  /// Gives a domain `count` free frames, all zero: all of them or none.
+  public func allocate(_ count: Int, for domain: DomainID) throws(HostError) -> [MachineFrame] {
+    let (frames, free): ([MachineFrame]?, Int) = state.withLock { state in
+      guard count >= 0, state.free.count >= count else { return (nil, state.free.count) }
+      let taken = Array(state.free.suffix(count).reversed())
+      state.free.removeLast(count)
+      for index in taken { state.frames[Int(index)].owner = domain.rawValue }
+      return (taken.map { MachineFrame(UInt64($0)) }, 0)
+    }
+    guard let frames else { throw .outOfFrames(needed: count, free: free) }
+    return frames
+  }
+
+  /// Takes a frame back: it is scrubbed, then free.
+  ///
+  /// The caller has made sure that no processor of the domain can reach it any more.
+  /// - Returns: false, and nothing happens, unless `domain` owns the frame and it has no references.
+  public func free(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
+    guard let index = guestIndex(frame) else { return false }
+    let disowned = state.withLock { state in
+      guard state.frames[index].owner == domain.rawValue, state.frames[index].references == 0 else {
+        return false
+      }
+      state.frames[index].owner = Self.nobody
+      return true
+    }
+    guard disowned else { return false }
+    memset(base + index * frameSize, 0, frameSize)
+    machineToPhysical.invalidate(frame)
+    state.withLock { $0.free.append(UInt32(index)) }
+    return true
+  }
+
+  public func owner(of frame: MachineFrame) -> DomainID? {
+    guard let index = guestIndex(frame) else { return nil }
+    let owner = state.withLock { $0.frames[index].owner }
+    return owner == Self.nobody ? nil : DomainID(owner)
+  }
+
+  public func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
+    guard let index = guestIndex(frame) else { return false }
+    return state.withLock { state in
+      guard state.frames[index].owner == domain.rawValue, state.frames[index].references < UInt32.max else {
+        return false
+      }
+      state.frames[index].references += 1
+      return true
+    }
+  }
+
+  public func release(_ frame: MachineFrame) {
+    guard let index = guestIndex(frame) else { return }
+    state.withLock { state in
+      precondition(state.frames[index].references > 0, "a reference was dropped that nobody took")
+      state.frames[index].references -= 1
+    }
+  }
+
+  public func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool {
+    guard let index = guestIndex(frame), to < .firstReserved else { return false }
+    return state.withLock { state in
+      guard state.frames[index].owner == from.rawValue, state.frames[index].references == 0 else {
+        return false
+      }
+      state.frames[index].owner = to.rawValue
+      return true
+    }
+  }
+
+  public func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? {
+    guard frame.rawValue < UInt64(frameCount) else { return nil }
+    return base + Int(frame.rawValue) * frameSize
+  }
+
+  /// The index of a frame that may belong to a domain; nil for the monitor's and those out of range.
+  private func guestIndex(_ frame: MachineFrame) -> Int? {
+    guard frame.rawValue >= UInt64(monitorFrameCount), frame.rawValue < UInt64(frameCount) else { return nil }
+    return Int(frame.rawValue)
+  }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CKVM
+import Glibc
+
+/// Anonymous shared memory: a memfd, mapped once. Pages are taken from the system when they are first touched.
+public final class MemoryFile: @unchecked Sendable {
+  /// The first byte in this process.
+  public let base: UnsafeMutableRawPointer
+  public let byteCount: Int
+  private let descriptor: Int32
+
+  /// - Parameter byteCount: a multiple of 4096, all zero at first.
+  public init(name: String, byteCount: Int) throws(KVMError) {
+    descriptor = lockstep_memfd_create(name, 1 /* MFD_CLOEXEC */)
+    guard descriptor >= 0 else { throw .failed(operation: "memfd_create", errno: errno) }
+    guard ftruncate(descriptor, byteCount) == 0,
+      let mapped = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor, 0),
+      mapped != MAP_FAILED
+    else {
+      let reason = errno
+      close(descriptor)
+      throw .failed(operation: "mapping \(byteCount >> 20) MiB for guests", errno: reason)
+    }
+    base = mapped
+    self.byteCount = byteCount
+  }
+
+  deinit {
+    munmap(base, byteCount)
+    close(descriptor)
+  }
+}
