@@ -95,7 +95,9 @@ public struct GrantMapping: Sendable, Hashable {
   public var handle: GrantHandle
   public var frame: MachineFrame
 
-  public init(status: GrantStatus, handle: GrantHandle = GrantHandle(0), frame: MachineFrame = MachineFrame(0)) {
+  public init(
+    status: GrantStatus, handle: GrantHandle = GrantHandle(0), frame: MachineFrame = MachineFrame(0)
+  ) {
     self.status = status
     self.handle = handle
     self.frame = frame
@@ -146,6 +148,8 @@ public protocol GrantTables: AnyObject {
   ) -> GrantStatus
 
   /// `GNTTABOP_transfer`: gives one of the caller's frames to a domain whose entry accepts it.
-  func transfer(_ frame: MachineFrame, to receiver: DomainID, _ reference: GrantReference, by caller: DomainID)
+  func transfer(
+    _ frame: MachineFrame, to receiver: DomainID, _ reference: GrantReference, by caller: DomainID
+  )
     -> GrantStatus
 }

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sorts: the named, finite types that a specification's values have. A specification is traced once, over sorts;
+// how large a sort is, is decided later: its real size for proofs, a small scope for exploration.
+
+/// A named finite type of scalar values, encoded as unsigned integers from 0.
+public struct Sort: Hashable, Sendable {
+  /// What the values are, and so what may be done with them.
+  public enum Kind: Hashable, Sendable {
+    /// Truth values.
+    case bit
+    /// Unsigned integers with arithmetic modulo a power of two.
+    case word
+    /// Names without order or arithmetic: permuting them changes nothing, unless the specification names one.
+    case identity
+    /// One of a few named cases.
+    case choice([String])
+  }
+
+  public let name: String
+  public let kind: Kind
+  /// Bits of a value at real size.
+  public let realBits: Int
+  /// How many values at real size, 0 standing for 2⁶⁴.
+  public let realCount: UInt64
+  /// How many values when explored, unless the scope says otherwise.
+  public let scopeCount: UInt64
+
+  public static let bit = Sort(name: "Bit", kind: .bit, realBits: 1, realCount: 2, scopeCount: 2)
+
+  /// A word sort of `realBits` bits, explored with `scopeBits`.
+  public static func word(_ name: String, realBits: Int, scopeBits: Int) -> Sort {
+    precondition((1...64).contains(realBits) && (1...realBits).contains(scopeBits), "\(name): 1 … 64 bits")
+    return Sort(
+      name: name, kind: .word, realBits: realBits, realCount: realBits == 64 ? 0 : 1 << UInt64(realBits),
+      scopeCount: scopeBits == 64 ? 0 : 1 << UInt64(scopeBits))
+  }
+
+  /// An identity sort of 2^`realBits` values, explored with `scopeCount` of them.
+  public static func identity(_ name: String, realBits: Int, scopeCount: UInt64) -> Sort {
+    precondition((1...63).contains(realBits), "\(name): 1 … 63 bits")
+    precondition(scopeCount >= 1 && scopeCount <= 1 << UInt64(realBits), "\(name): scope within real size")
+    return Sort(
+      name: name, kind: .identity, realBits: realBits, realCount: 1 << UInt64(realBits),
+      scopeCount: scopeCount)
+  }
+
+  /// A choice among named cases.
+  public static func choice(_ name: String, _ cases: [String]) -> Sort {
+    precondition(!cases.isEmpty, "\(name): at least one case")
+    let count = UInt64(cases.count)
+    return Sort(
+      name: name, kind: .choice(cases), realBits: bits(for: count), realCount: count, scopeCount: count)
+  }
+
+  /// Bits that hold `count` values: at least 1; 64 for a count of 0 (2⁶⁴).
+  public static func bits(for count: UInt64) -> Int {
+    count == 0 ? 64 : max(1, 64 - (count - 1).leadingZeroBitCount)
+  }
+
+  /// A value of this sort in words that a person reads.
+  public func describe(_ value: UInt64) -> String {
+    switch kind {
+    case .bit: return value == 0 ? "false" : "true"
+    case .word: return value < 0x1_0000 ? String(value) : "0x" + String(value, radix: 16)
+    case .identity: return "\(name.lowercased())\(value)"
+    case .choice(let cases):
+      return value < UInt64(cases.count) ? cases[Int(value)] : "\(name)(\(value)?)"
+    }
+  }
+}
+
+/// How large each sort is: the one thing that differs between a proof and an exploration.
+public struct Scope: Sendable, Hashable {
+  public let name: String
+  /// Values a sort has, by the sort's name; 0 stands for 2⁶⁴.
+  public var counts: [String: UInt64]
+  /// Whether sorts not listed have their real size, or their scope's.
+  public let isReal: Bool
+
+  public init(name: String, counts: [String: UInt64] = [:], isReal: Bool = false) {
+    self.name = name
+    self.counts = counts
+    self.isReal = isReal
+  }
+
+  /// The sizes that the ABI allows, for proofs.
+  public static let real = Scope(name: "real", isReal: true)
+  /// The default small scope, for exploration.
+  public static let small = Scope(name: "small")
+
+  /// How many values `sort` has in this scope; 0 stands for 2⁶⁴.
+  public func count(of sort: Sort) -> UInt64 {
+    counts[sort.name] ?? (isReal ? sort.realCount : sort.scopeCount)
+  }
+
+  /// Bits of a value of `sort` in this scope.
+  public func bits(of sort: Sort) -> Int { Sort.bits(for: count(of: sort)) }
+}
