@@ -62,6 +62,8 @@ public struct GrantEntry: Sendable, Hashable {
     self.frame = frame
   }
 
+  /// Bytes of one entry.
+  public static let size = 8
   /// Entries in one 4 KiB frame of a table.
   public static let perFrame = 512
 }

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// The shared part of a request/response ring, one memory access a call.
+///
+/// The ring cores touch shared memory only through these requirements. `SharedRingMemory` is the real page; a
+/// conformance driver supplies one that records each access and lets a hostile peer act between any two.
+public protocol RingMemory {
+  /// Slots in the ring: a power of two.
+  var slotCount: UInt32 { get }
+  /// Bytes in a slot.
+  var slotSize: Int { get }
+
+  /// One load; nothing after it is done before it.
+  func load(_ word: RingWord) -> UInt32
+
+  /// One store; everything before it is visible before it.
+  func store(_ word: RingWord, _ value: UInt32)
+
+  /// Orders the stores before it with the loads after it, which x86 would otherwise exchange.
+  func fullFence()
+
+  /// Reads each byte of the slot at a free-running index once.
+  func copySlotOut(_ index: UInt32, into slot: UnsafeMutableRawBufferPointer)
+
+  /// Writes the slot at a free-running index.
+  func copySlotIn(_ index: UInt32, from slot: UnsafeRawBufferPointer)
+}
+
+extension RingMemory {
+  /// Publishes the entries `old ..< new` of one direction.
+  ///
+  /// The fence stands between our store and our look at the peer's event index; the peer has its own between
+  /// its event index and its last look at our producer. Without both, each could miss the other: a lost wake-up.
+  /// - Returns: whether the peer asked for an event at one of these entries.
+  @inlinable
+  func publish(_ producer: RingWord, from old: UInt32, to new: UInt32, event: RingWord) -> Bool {
+    store(producer, new)
+    fullFence()
+    let wanted = load(event)
+    return new &- wanted < new &- old
+  }
+}
