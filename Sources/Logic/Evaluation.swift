@@ -46,7 +46,14 @@ public final class Evaluation {
     binding(invariant.bound, to: indices).value(of: invariant.body)
   }
 
-  func conjunction(_ nodes: [Node]) -> TermID { elaborator.all(nodes.map(value)) }
+  func all(_ terms: [TermID]) -> TermID { elaborator.all(terms) }
+
+  /// The condition for all values of the bound nodes.
+  func enumerated(_ bound: [Node], _ condition: Node) -> TermID {
+    guard !bound.isEmpty else { return value(of: condition) }
+    return elaborator.all(
+      elaborator.tuples(of: bound.map(\.sort)).map { binding(bound, to: $0).value(of: condition) })
+  }
 
   /// The term for a scalar node.
   public func value(of node: Node) -> TermID {

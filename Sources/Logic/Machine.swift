@@ -82,7 +82,15 @@ open class Machine {
   public final func require(
     _ condition: Bit, _ rule: String? = nil, file: StaticString = #fileID, line: UInt = #line
   ) {
-    current.require(condition, rule: rule, site: Site(file, line))
+    current.require([], condition, rule: rule, site: Site(file, line))
+  }
+
+  /// Asks for a condition on every index: "nobody maps any of its grants".
+  public final func requireAll<each A: ScalarValue>(
+    _ rule: String? = nil, file: StaticString = #fileID, line: UInt = #line, _ body: (repeat each A) -> Bit
+  ) {
+    let (bound, condition) = quantified(body)
+    current.require(bound, Bit(node: condition), rule: rule, site: Site(file, line))
   }
 
   /// What holds only under a condition.
@@ -148,6 +156,17 @@ open class Machine {
       name: name, rule: rule, bound: bound, body: condition, reading: reading, site: Site(file, line))
   }
 
+  /// A claim about every reachable state, for all values of one key.
+  public final func invariant<Key: TableKey>(
+    _ name: String, _ rule: String? = nil, over type: Key.Type, reading: Invariant.Reading = .everywhere,
+    file: StaticString = #fileID, line: UInt = #line, _ body: (Key) -> Bit
+  ) -> Invariant {
+    let bound = Key.sorts.enumerated().map { Node(.bound("x\($0.offset)"), $0.element) }
+    return Invariant(
+      name: name, rule: rule, bound: bound, body: body(Key(keyNodes: bound)).node, reading: reading,
+      site: Site(file, line))
+  }
+
   /// A fact about initial states and constants, for all values of the body's parameters.
   public final func assume<each A: ScalarValue>(
     _ name: String, file: StaticString = #fileID, line: UInt = #line, _ body: (repeat each A) -> Bit
@@ -176,7 +195,7 @@ open class Machine {
 
 /// How many values of the body's parameters satisfy it, as a word. Only explorations can count: use it in
 /// invariants of reading `.explorationOnly`.
-public func count<each A: ScalarValue, S: WordSort>(
+public func cardinality<each A: ScalarValue, S: WordSort>(
   as type: Word<S>.Type = Word<S>.self, _ body: (repeat each A) -> Bit
 ) -> Word<S> {
   var bound: [Node] = []
@@ -187,4 +206,12 @@ public func count<each A: ScalarValue, S: WordSort>(
   }
   let condition = body(repeat variable((each A).self)).node
   return Word(node: Node(.count, S.sort, bound + [condition]))
+}
+
+/// `cardinality` over the values of one key.
+public func cardinality<Key: TableKey, S: WordSort>(
+  over key: Key.Type, as type: Word<S>.Type = Word<S>.self, _ body: (Key) -> Bit
+) -> Word<S> {
+  let bound = Key.sorts.enumerated().map { Node(.bound("c\($0.offset)"), $0.element) }
+  return Word(node: Node(.count, S.sort, bound + [body(Key(keyNodes: bound)).node]))
 }

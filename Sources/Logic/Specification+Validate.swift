@@ -9,7 +9,8 @@ extension Specification {
     try unique(components.map(\.name), "variables")
     guard !components.isEmpty else { throw SpecificationError("\(name): no @Var and so no state") }
     for action in actions {
-      try closed(action.guards.map(\.condition) + action.results.map(\.node), "action \(action.name)")
+      let plain = action.guards.filter(\.bound.isEmpty).map(\.condition)
+      try closed(plain + action.results.map(\.node), "action \(action.name)")
       try ghostsStayOut(of: action)
     }
     let names = Set(invariants.map(\.name) + actions.map(\.name))

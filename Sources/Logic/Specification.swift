@@ -16,6 +16,8 @@ public struct Site: Sendable, Hashable, CustomStringConvertible {
 
 /// A condition without which an action cannot be taken.
 public struct Guard: Sendable {
+  /// Indices for all of whose values the condition is asked; most guards have none.
+  public let bound: [Node]
   public let condition: Node
   /// The rule that asks for it, if one does.
   public let rule: String?

@@ -62,10 +62,14 @@ public final class SuccessorState: StateView {
     return evaluation.entry(of: node, keys)
   }
 
-  /// The condition under which the action is possible.
-  public var guardTerm: TermID { evaluation.conjunction(action.guards.map(\.condition)) }
-  /// The condition of each guard.
-  public var guardTerms: [TermID] { action.guards.map { evaluation.value(of: $0.condition) } }
+  /// The condition of each guard, guards over all indices written out: for scopes that can be enumerated.
+  public var guardTerms: [TermID] { action.guards.map { evaluation.enumerated($0.bound, $0.condition) } }
+  /// The condition under which the action is possible: for scopes that can be enumerated.
+  public var guardTerm: TermID { evaluation.all(guardTerms) }
+  /// A guard at the given indices (none for most guards).
+  public func instance(of item: Guard, at indices: [TermID]) -> TermID {
+    evaluation.binding(item.bound, to: indices).value(of: item.condition)
+  }
   /// What the action answers.
   public var results: [TermID] { action.results.map { evaluation.value(of: $0.node) } }
 }

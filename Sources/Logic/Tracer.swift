@@ -39,10 +39,11 @@ final class Tracer {
     return mutation != .dropAssignment(action: action, index: assignments.count)
   }
 
-  func require(_ condition: Bit, rule: String?, site: Site) {
+  func require(_ bound: [Node], _ condition: Bit, rule: String?, site: Site) {
     defer { guardCount += 1 }
     guard mutation != .dropGuard(action: action, index: guardCount) else { return }
-    guards.append(Guard(condition: .or(.not(path), condition.node), rule: rule, site: site))
+    guards.append(
+      Guard(bound: bound, condition: .or(.not(path), condition.node), rule: rule, site: site))
   }
 
   /// Traces both branches and merges what they leave.
