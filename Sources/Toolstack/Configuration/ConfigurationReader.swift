@@ -12,20 +12,20 @@ struct ConfigurationReader {
     self.warnings = warnings
   }
 
-  mutating func domain() throws(ConfigurationProblem) -> DomainConfiguration {
+  mutating func domain() throws(ConfigurationProblem) -> GuestConfiguration {
     try checkType()
     guard let kernel = try string("kernel") else {
       throw problem(
         "no kernel; add a line such as kernel = \"/usr/lib/grub-xen/grub-x86_64-xen.bin\"", at: nil)
     }
-    let configuration = DomainConfiguration(
+    let configuration = GuestConfiguration(
       name: try name(),
       kernel: kernel,
       ramdisk: try string("ramdisk"),
       commandLine: try commandLine(),
-      memory: try integer("memory", in: DomainConfiguration.memoryRange, of: "MiB")
-        ?? DomainConfiguration.defaultMemory,
-      vcpus: try integer("vcpus", in: DomainConfiguration.vcpusRange, of: "virtual processors") ?? 1,
+      memory: try integer("memory", in: GuestConfiguration.memoryRange, of: "MiB")
+        ?? GuestConfiguration.defaultMemory,
+      vcpus: try integer("vcpus", in: GuestConfiguration.vcpusRange, of: "virtual processors") ?? 1,
       disks: try disks(),
       interfaces: try interfaces(),
       onPoweroff: try endAction("on_poweroff") ?? .destroy,

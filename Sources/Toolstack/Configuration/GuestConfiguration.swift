@@ -7,7 +7,7 @@ public enum EndAction: String, Sendable, Hashable, CaseIterable {
 }
 
 /// A domain as its configuration file describes it, in xl's vocabulary (xl.cfg(5)).
-public struct DomainConfiguration: Sendable, Hashable {
+public struct GuestConfiguration: Sendable, Hashable {
   /// The domain's name; without the key, the file's own, less its suffix.
   public var name: String
   /// The path of the kernel image.
@@ -35,7 +35,7 @@ public struct DomainConfiguration: Sendable, Hashable {
 
   public init(
     name: String, kernel: String, ramdisk: String? = nil, commandLine: String = "",
-    memory: Int = DomainConfiguration.defaultMemory, vcpus: Int = 1, disks: [DiskConfiguration] = [],
+    memory: Int = GuestConfiguration.defaultMemory, vcpus: Int = 1, disks: [DiskConfiguration] = [],
     interfaces: [NetworkConfiguration] = [], onPoweroff: EndAction = .destroy,
     onReboot: EndAction = .restart, onCrash: EndAction = .destroy
   ) {
@@ -57,7 +57,7 @@ public struct DomainConfiguration: Sendable, Hashable {
   /// - Returns: the configuration, and what in the file has no effect or a doubtful one.
   /// - Throws: the first thing that makes the file unusable.
   public static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationProblem)
-    -> (configuration: DomainConfiguration, warnings: [ConfigurationProblem])
+    -> (configuration: GuestConfiguration, warnings: [ConfigurationProblem])
   {
     var parser = try ConfigurationParser(bytes: bytes, file: file)
     try parser.parse()
