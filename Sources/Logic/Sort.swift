@@ -71,7 +71,7 @@ public struct Sort: Hashable, Sendable {
 }
 
 /// How large each sort is: the one thing that differs between a proof and an exploration.
-public struct Scope: Sendable, Hashable {
+public struct Scope: Sendable, Hashable, Codable {
   public let name: String
   /// Values a sort has, by the sort's name; 0 stands for 2⁶⁴.
   public var counts: [String: UInt64]

@@ -3,7 +3,7 @@
 // A traced specification: immutable, without sizes, ready for every engine.
 
 /// Where in the source something was written.
-public struct Site: Sendable, Hashable, CustomStringConvertible {
+public struct Site: Sendable, Hashable, Codable, CustomStringConvertible {
   public let file: String
   public let line: Int
 

@@ -21,13 +21,18 @@ public enum Initial: Sendable, Hashable {
 
 /// One scalar, or one column of a table, of the state.
 public struct Component: Sendable, Hashable {
-  /// Dotted: variable, then the field of a record.
-  public let name: String
+  /// The variable that it is part of.
+  public let variable: String
+  /// The field of a record that it is; "" where the variable has one scalar.
+  public let field: String
   public let sort: Sort
   /// Empty for a scalar.
   public let keys: [Sort]
   public let initial: Initial
   public let role: Role
+
+  /// Dotted: variable, then the field of a record.
+  public var name: String { field.isEmpty ? variable : "\(variable).\(field)" }
 }
 
 /// What a Machine needs of its variables, whatever their types.
@@ -147,8 +152,7 @@ public final class Var<S: Stored>: VariableBox {
     current = original
     return zip(scalars, initial).map { scalar, initial in
       Component(
-        name: scalar.name.isEmpty ? name : "\(name).\(scalar.name)", sort: scalar.sort, keys: keys,
-        initial: initial, role: role)
+        variable: name, field: scalar.name, sort: scalar.sort, keys: keys, initial: initial, role: role)
     }
   }
 
