@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bugs that were real, as one-place changes of the specification. Each must be caught.
+
+import Interfaces
+import Logic
+
+/// XSA-224: unmapping one part of a mapping for host and device drops the frame's reference, and so does the other.
+final class GrantsXSA224: Grants {
+  override func ends(_ mapping: Mapping, host: Bit, device: Bit) -> Bit { true }
+}
+
+/// XSA-234: unmapping ignores whether the mapping was writable.
+final class GrantsXSA234: Grants {
+  override func leavePin(_ m: Domain, _ h: Handle, _ part: Part, _ d: Domain, _ r: Reference, _ readOnly: Bit)
+  {
+    super.leavePin(m, h, part, d, r, true)
+  }
+}
+
+/// XSA-230: the status fix-up on unmap ignores device pins.
+final class GrantsXSA230: Grants {
+  override func unflag(_ d: Domain, _ r: Reference) {
+    when(pinCount(d, r, .hostWrite) == 0) { shared[d, r].bit4 = false }
+    when(pinCount(d, r, .hostWrite) == 0 && pinCount(d, r, .hostRead) == 0) { shared[d, r].bit3 = false }
+  }
+}
+
+/// XSA-228: the free list of handles is used without its lock, and one handle is handed out twice.
+final class GrantsXSA228: Grants {
+  override func isFree(_ m: Domain, _ h: Handle) -> Bit { true }
+}
+
+/// XSA-226, 411, 500: an entry that is pinned is used without checking for whom.
+final class GrantsXSA226: Grants {
+  override func isForeign(_ d: Domain, _ r: Reference, to caller: Domain) -> Bit { false }
+}
+
+/// XSA-394: unmapping a part drops a pin that belongs to the part that stays.
+final class GrantsXSA394: Grants {
+  override func leavePin(_ m: Domain, _ h: Handle, _ part: Part, _ d: Domain, _ r: Reference, _ readOnly: Bit)
+  {
+    super.leavePin(m, h, .host, d, r, readOnly)
+  }
+}
+
+/// XSA-26, 255, 379, 384, 486: a table goes while a frame granted by it is still mapped.
+final class GrantsXSA255: Grants {
+  override func requireUnmapped(_ domain: Domain) {
+    requireAll("R10") { (m: Domain, h: Handle) in !(self.mappings[m, h].isUsed && m == domain) }
+  }
+}
+
+/// XSA-382: the capacity check uses the wrong count.
+final class GrantsXSA382: Grants {
+  override func overflows(_ d: Domain, _ r: Reference, _ part: Part, _ readOnly: Bit) -> Bit {
+    super.overflows(d, r, part, !readOnly)
+  }
+}
+
+/// XSA-214, 217: a transferred frame is still in use by others.
+final class GrantsXSA214: Grants {
+  override func isUnused(_ f: Frame) -> Bit { true }
+}
