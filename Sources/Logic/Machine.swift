@@ -189,7 +189,8 @@ open class Machine {
       bound.append(node)
       return T(node: node)
     }
-    return (bound, body(repeat variable((each A).self)).node)
+    let condition = body(repeat variable((each A).self)).node
+    return (bound, condition)
   }
 }
 
