@@ -25,7 +25,7 @@ struct GrantPins: Hashable {
   var hasWrite: Bool { hostWrite | deviceWrite != 0 }
 
   /// The shared flags that these pins call for.
-  var flags: GrantFlags { isEmpty ? [] : hasWrite ? [.reading, .writing] : .reading }
+  var flags: GrantFlags { isEmpty ? [] : hasWrite ? .inUse : .reading }
 
   /// The pins with one more use; nil if a count is at its maximum.
   func adding(_ use: GrantUse) -> GrantPins? {

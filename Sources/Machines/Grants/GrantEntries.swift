@@ -22,6 +22,13 @@ public struct GrantWord: Sendable, Hashable {
   }
 }
 
+extension GrantFlags {
+  /// Set by the hypervisor while anybody uses the entry to read, and to write.
+  static let inUse: GrantFlags = [.reading, .writing]
+  /// What decides whether an entry waits for a transfer.
+  static let transferState: GrantFlags = [.typeMask, .transferCommitted, .transferCompleted]
+}
+
 /// One entry of one domain's table, in the memory that it shares with that domain.
 public struct GrantPlace {
   public var granter: DomainID

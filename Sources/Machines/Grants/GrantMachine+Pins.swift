@@ -76,7 +76,7 @@ extension GrantMachine {
 
   /// Clears the flags that the remaining pins do not call for.
   private func withdraw(from place: GrantPlace, keeping pins: GrantPins) {
-    let idle = GrantFlags([.reading, .writing]).subtracting(pins.flags)
+    let idle = GrantFlags.inUse.subtracting(pins.flags)
     if !idle.isEmpty { entries.clear(idle, at: place) }
   }
 }

@@ -14,7 +14,7 @@ extension GrantMachine {
     guard let number = UInt32(exactly: frame.rawValue) else { return .addressTooBig }
 
     let committed = exchange(place, adding: .transferCommitted) { word in
-      word.flags.intersection([.typeMask, .transferCommitted, .transferCompleted]) == .acceptTransfer
+      word.flags.intersection(.transferState) == .acceptTransfer
         && word.domain == caller
     }
     guard committed else { return .generalError }

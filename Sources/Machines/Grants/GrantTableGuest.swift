@@ -41,7 +41,7 @@ public struct GrantTableGuest {
     let place = place(reference)
     var word = entries.load(place)
     // Only the hypervisor competes: each failed exchange means that a mapping came or went meanwhile.
-    for _ in 0..<4 where word.flags.isDisjoint(with: [.reading, .writing]) {
+    for _ in 0..<4 where word.flags.isDisjoint(with: .inUse) {
       let outcome = entries.compareExchange(place, expected: word, desired: GrantWord(rawValue: 0))
       if outcome.exchanged { return true }
       word = outcome.original

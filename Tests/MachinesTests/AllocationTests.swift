@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Interfaces
+import Machines
+import Synchronization
+import Testing
+
+/// Counts what a thread allocates, by the hook that the Swift runtime keeps for its tools.
+///
+/// The first call of the hook also reroutes reference counting, which is not safe in a process that goes on: the
+/// reroute is taken back at once, and each count is made in a process of its own.
+private enum Allocations {
+  typealias Allocate = @convention(c) (UnsafeRawPointer?, Int, Int) -> UnsafeMutableRawPointer?
+
+  /// The thread whose allocations count; 0 for none.
+  static let thread = Atomic<UInt>(0)
+  static let counted = Atomic<Int>(0)
+
+  nonisolated(unsafe) static let hook: UnsafeMutablePointer<UnsafeRawPointer>? =
+    dlsym(nil, "_swift_allocObject")?.assumingMemoryBound(to: UnsafeRawPointer.self)
+  nonisolated(unsafe) static let rerouted: UnsafeMutablePointer<Bool>? =
+    dlsym(nil, "_swift_enableSwizzlingOfAllocationAndRefCountingFunctions_forInstrumentsOnly")?
+    .assumingMemoryBound(to: Bool.self)
+  static let original: Allocate? = hook.map { unsafeBitCast($0.pointee, to: Allocate.self) }
+
+  /// How many objects `body` allocates on this thread when it runs for the second time, so that what is made once
+  /// does not count; nil if the runtime has no hook.
+  static func count(during body: () -> Void) -> Int? {
+    guard let hook, rerouted != nil, original != nil else { return nil }
+    let before = hook.pointee
+    let counting: Allocate = { metadata, size, alignment in
+      Allocations.rerouted?.pointee = false
+      if pthread_self() == Allocations.thread.load(ordering: .relaxed) {
+        Allocations.counted.add(1, ordering: .relaxed)
+      }
+      return Allocations.original?(metadata, size, alignment)
+    }
+    body()
+    thread.store(pthread_self(), ordering: .relaxed)
+    hook.pointee = unsafeBitCast(counting, to: UnsafeRawPointer.self)
+    body()
+    hook.pointee = before
+    return counted.load(ordering: .relaxed)
+  }
+}
+
+@Suite("Operations allocate nothing")
+struct AllocationTests {
+  @Test("The count sees an allocation")
+  func canary() async {
+    await #expect(processExitsWith: .success) {
+      #expect(Allocations.count { _ = RingPage(slotCount: 1) } == 1)
+    }
+  }
+
+  @Test("Rings")
+  func rings() async {
+    await #expect(processExitsWith: .success) {
+      let page = RingPage(slotCount: 8, slotSize: 112)
+      let (front, back) = (page.front(), page.back())
+      let slot = UnsafeMutableRawBufferPointer.allocate(byteCount: 112, alignment: 8)
+      defer { slot.deallocate() }
+      slot.initializeMemory(as: UInt8.self, repeating: 1)
+      let count = Allocations.count {
+        for _ in 0..<10_000 {
+          front.putRequest(UnsafeRawBufferPointer(slot))
+          _ = front.pushRequests()
+          _ = try? back.takeRequest(into: slot)
+          back.putResponse(UnsafeRawBufferPointer(slot))
+          _ = try? back.finalCheckForRequests()
+          _ = back.pushResponses()
+          _ = try? front.finalCheckForResponses()
+          _ = try? front.takeResponse(into: slot)
+        }
+      }
+      #expect(count == 0)
+    }
+  }
+
+  @Test("Byte streams")
+  func streams() async {
+    await #expect(processExitsWith: .success) {
+      let page = StreamPage(.console)
+      let (host, guest) = (page.end(.host), page.end(.guest))
+      let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 300, alignment: 8)
+      defer { bytes.deallocate() }
+      bytes.initializeMemory(as: UInt8.self, repeating: 1)
+      let count = Allocations.count {
+        for _ in 0..<10_000 {
+          _ = try? host.write(UnsafeRawBufferPointer(bytes))
+          _ = try? guest.read(into: bytes)
+        }
+      }
+      #expect(count == 0)
+    }
+  }
+
+  @Test("Grants, those that succeed and those that fail")
+  func grants() async {
+    await #expect(processExitsWith: .success) {
+      let host = GrantHost()
+      host[one, 0] = GrantEntry(flags: .permitAccess, domain: two, frame: 10)
+      let source = GrantCopyEnd.grant(one, GrantReference(0))
+      let destination = GrantCopyEnd.frame(MachineFrame(20))
+      let count = Allocations.count {
+        for _ in 0..<10_000 {
+          let mapping = host.map(0, device: true)
+          _ = host.map(1)
+          _ = host.map(5000)
+          _ = host.tables.unmap(mapping.handle, host: true, device: true, by: two)
+          _ = host.tables.unmap(mapping.handle, host: true, device: true, by: two)
+          _ = host.tables.copy(from: source, at: 0, to: destination, at: 0, count: 64, by: two)
+          _ = host.tables.copy(from: destination, at: 0, to: source, at: 0, count: 64, by: three)
+          host.frames.owners[22] = two
+          host[one, 1] = GrantEntry(flags: .acceptTransfer, domain: two, frame: 0)
+          _ = host.tables.transfer(MachineFrame(22), to: one, GrantReference(1), by: two)
+          _ = host.tables.size(of: two)
+        }
+      }
+      #expect(count == 0)
+      #expect(host.frames.owners[22] == one)
+    }
+  }
+}
