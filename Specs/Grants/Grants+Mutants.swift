@@ -62,3 +62,50 @@ final class GrantsXSA382: Grants {
 final class GrantsXSA214: Grants {
   override func isUnused(_ f: Frame) -> Bit { true }
 }
+
+/// Grant tables for the engines.
+public let grantsSubject = Subject(
+  "Grants", scopes: [.small],
+  mutants: [
+    HandMutant(
+      "XSA-224", advisory: "XSA-224",
+      mechanism: "a frame mapped for host and device: unmapping drops one reference too many",
+      killer: "references are exact"
+    ) { GrantsXSA224() },
+    HandMutant(
+      "XSA-234", advisory: "XSA-234", mechanism: "unmap ignores whether the mapping was writable",
+      killer: "pins are exact"
+    ) { GrantsXSA234() },
+    HandMutant(
+      "XSA-230", advisory: "XSA-230", mechanism: "the status fix-up on unmap ignores device pins",
+      killer: "flags say what is pinned"
+    ) { GrantsXSA230() },
+    HandMutant(
+      "XSA-228", advisory: "XSA-228", mechanism: "one handle is handed out twice",
+      killer: "pins are exact"
+    ) { GrantsXSA228() },
+    HandMutant(
+      "XSA-226", advisory: "XSA-226, 411, 500",
+      mechanism: "an already pinned entry is used without checking that the domain is still the same",
+      killer: "domain and frame are fixed while pinned"
+    ) { GrantsXSA226() },
+    HandMutant(
+      "XSA-394", advisory: "XSA-394", mechanism: "unmapping a part drops the other part's pin",
+      killer: "pins are exact"
+    ) { GrantsXSA394() },
+    HandMutant(
+      "XSA-255", advisory: "XSA-26, 255, 379, 384, 486",
+      mechanism: "a table goes while a frame granted by it is still mapped",
+      killer: "a mapping is of an entry of a domain that is there"
+    ) { GrantsXSA255() },
+    HandMutant(
+      "XSA-382", advisory: "XSA-382", mechanism: "the capacity check uses the wrong count",
+      killer: "pins are exact"
+    ) { GrantsXSA382() },
+    HandMutant(
+      "XSA-214", advisory: "XSA-214, 217, 284, 287",
+      mechanism: "a frame in use by others is transferred or freed",
+      killer: "a mapped frame stays its granter's"
+    ) { GrantsXSA214() },
+  ]
+) { Grants() }

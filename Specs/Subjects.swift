@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logic
+
+/// Every machine that Lockstep specifies; what the engines, the proofs and the command line range over.
+public let subjects: [Subject] = [ringSubject, grantsSubject]
