@@ -11,6 +11,9 @@ public protocol FrameOwnership: AnyObject {
   /// - Returns: false, and nothing happens, unless `domain` owns the frame.
   func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool
 
+  /// Whether no reference keeps the frame from changing hands.
+  func isUnused(_ frame: MachineFrame) -> Bool
+
   /// Drops a reference that `retain` took.
   func release(_ frame: MachineFrame)
 

@@ -30,6 +30,8 @@ final class TestFrames: FrameOwnership, FrameMemory {
     return true
   }
 
+  func isUnused(_ frame: MachineFrame) -> Bool { index(frame).map { references[$0] == 0 } ?? false }
+
   func release(_ frame: MachineFrame) {
     guard let index = index(frame), references[index] > 0 else {
       Issue.record("frame \(frame) is released once too often")

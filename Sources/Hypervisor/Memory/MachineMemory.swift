@@ -128,6 +128,11 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     }
   }
 
+  public func isUnused(_ frame: MachineFrame) -> Bool {
+    guard let index = guestIndex(frame) else { return false }
+    return state.withLock { $0.frames[index].references == 0 }
+  }
+
   public func release(_ frame: MachineFrame) {
     guard let index = guestIndex(frame) else { return }
     state.withLock { state in

@@ -126,6 +126,10 @@ final class GrantDomain {
 
   // MARK: Handles
 
+  /// How many handles are in use.
+  private var handlesInUse = 0
+
+  var mapsAnything: Bool { handlesInUse != 0 }
   var hasFreeHandle: Bool { firstFree != HandleSlot.endOfList }
 
   /// Takes a free handle. There must be one.
@@ -133,6 +137,7 @@ final class GrantDomain {
     let index = firstFree
     firstFree = handles[Int(index)].nextFree
     handles[Int(index)] = HandleSlot(granter: granter, reference: reference, use: use)
+    handlesInUse += 1
     return GrantHandle(index)
   }
 
@@ -152,6 +157,7 @@ final class GrantDomain {
     guard handles[index].isFree else { return false }
     handles[index].nextFree = firstFree
     firstFree = handle.rawValue
+    handlesInUse -= 1
     return true
   }
 }

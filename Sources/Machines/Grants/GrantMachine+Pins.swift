@@ -12,70 +12,81 @@ enum PinOutcome {
 private let attemptsAtUnstableEntry = 4
 
 extension GrantMachine {
-  /// Begins a use of an entry, and takes a reference on its frame.
-  ///
-  /// The entry is read only when it must newly give leave: for its first use, and for its first use that writes.
-  /// From the first use to the last, frame and grantee are those recorded; what the guest writes meanwhile does
-  /// not matter (XSA-226).
+  /// Begins a lasting use of an entry, and takes a reference on its frame.
   func pin(
     _ reference: GrantReference, of granter: GrantDomain, for grantee: DomainID, _ use: GrantUse
   ) -> PinOutcome {
     guard let place = granter.place(of: reference) else { return .failure(.badReference) }
-    var active = granter.active[Int(reference.rawValue)]
-    let before = active.pins
-    guard before.isEmpty || active.domain == grantee else { return .failure(.generalError) }
-    guard let after = before.adding(use) else { return .failure(.generalError) }
+    let index = Int(reference.rawValue)
+    guard let pins = granter.active[index].pins.adding(use) else { return .failure(.generalError) }
+    let outcome = reach(place, granter.active[index], for: grantee, writing: !use.readOnly)
+    if case .success(let frame) = outcome {
+      // Neither changes if the entry was pinned before.
+      granter.active[index] = ActiveGrant(frame: frame, domain: grantee, pins: pins)
+    }
+    return outcome
+  }
 
-    if after.flags != before.flags {
-      guard claim(place, for: grantee, flags: after.flags) else { return .failure(.generalError) }
+  /// Finds the frame that a grantee reaches through an entry, sets the flags that say so, and takes a reference.
+  ///
+  /// The entry is read only when it must newly give leave: for its first use, and for its first use that writes.
+  /// From the first use to the last, frame and grantee are those recorded; what the guest writes meanwhile does
+  /// not matter (XSA-226).
+  func reach(
+    _ place: GrantPlace, _ active: ActiveGrant, for grantee: DomainID, writing: Bool
+  ) -> PinOutcome {
+    let pins = active.pins
+    guard pins.isEmpty || active.domain == grantee else { return .failure(.generalError) }
+    var added: GrantFlags = []
+    if pins.isEmpty || (writing && !pins.hasWrite) {
+      guard let claimed = claim(place, for: grantee, flags: writing ? .inUse : .reading) else {
+        return .failure(.generalError)
+      }
+      added = claimed
     }
-    if before.isEmpty {
-      active.domain = grantee
-      active.frame = MachineFrame(UInt64(entries.loadFrame(place)))
-    }
-    guard frames.retain(active.frame, ownedBy: granter.id) else {
-      withdraw(from: place, keeping: before)
+    let frame = pins.isEmpty ? MachineFrame(UInt64(entries.loadFrame(place))) : active.frame
+    guard frames.retain(frame, ownedBy: place.granter) else {
+      if !added.isEmpty { entries.clear(added, at: place) }
       return .failure(.generalError)
     }
-    active.pins = after
-    granter.active[Int(reference.rawValue)] = active
-    return .success(active.frame)
+    return .success(frame)
   }
 
   /// Ends a use of an entry that `pin` began. The reference on the frame remains.
   func unpin(_ reference: GrantReference, of granter: GrantDomain, _ use: GrantUse) {
-    let after = granter.active[Int(reference.rawValue)].pins.removing(use)
-    granter.active[Int(reference.rawValue)].pins = after
-    guard let place = granter.place(of: reference) else { return }
-    withdraw(from: place, keeping: after)
+    let pins = granter.active[Int(reference.rawValue)].pins.removing(use)
+    granter.active[Int(reference.rawValue)].pins = pins
+    if let place = granter.place(of: reference) { withdraw(from: place, keeping: pins) }
   }
 
   /// Checks that an entry lets a domain do what `flags` say, and sets them, at one moment.
-  ///
-  /// A guest that keeps changing the entry only makes its own grant fail.
-  private func claim(_ place: GrantPlace, for grantee: DomainID, flags: GrantFlags) -> Bool {
+  /// - Returns: the flags that were not set before; nil if the entry does not let it.
+  private func claim(_ place: GrantPlace, for grantee: DomainID, flags: GrantFlags) -> GrantFlags? {
     exchange(place, adding: flags) { word in
       word.flags.intersection(.typeMask) == .permitAccess && word.domain == grantee
         && !(flags.contains(.writing) && word.flags.contains(.readOnly))
     }
   }
 
-  /// Adds flags to an entry that satisfies a condition; false if it does not, or does not hold still.
+  /// Adds flags to an entry that satisfies a condition.
+  ///
+  /// A guest that keeps changing the entry only makes its own grant fail.
+  /// - Returns: the flags that were not set before; nil if the entry does not satisfy it, or does not hold still.
   func exchange(
     _ place: GrantPlace, adding flags: GrantFlags, if condition: (GrantWord) -> Bool
-  ) -> Bool {
+  ) -> GrantFlags? {
     var word = entries.load(place)
     for _ in 0..<attemptsAtUnstableEntry {
-      guard condition(word) else { return false }
+      guard condition(word) else { return nil }
       let outcome = entries.compareExchange(place, expected: word, desired: word.adding(flags))
-      if outcome.exchanged { return true }
+      if outcome.exchanged { return flags.subtracting(word.flags) }
       word = outcome.original
     }
-    return false
+    return nil
   }
 
   /// Clears the flags that the remaining pins do not call for.
-  private func withdraw(from place: GrantPlace, keeping pins: GrantPins) {
+  func withdraw(from place: GrantPlace, keeping pins: GrantPins) {
     let idle = GrantFlags.inUse.subtracting(pins.flags)
     if !idle.isEmpty { entries.clear(idle, at: place) }
   }

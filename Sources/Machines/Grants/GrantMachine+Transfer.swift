@@ -7,7 +7,7 @@ extension GrantMachine {
     _ frame: MachineFrame, to receiver: DomainID, _ reference: GrantReference, by caller: DomainID
   ) -> GrantStatus {
     guard living(caller) != nil else { return .badDomain }
-    guard frames.owner(of: frame) == caller else { return .badPage }
+    guard frames.owner(of: frame) == caller, frames.isUnused(frame) else { return .badPage }
     guard receiver != caller, let receiver = living(receiver) else { return .badDomain }
     guard let place = receiver.place(of: reference) else { return .badReference }
     // An entry's frame field is 32 bits wide.
@@ -17,7 +17,7 @@ extension GrantMachine {
       word.flags.intersection(.transferState) == .acceptTransfer
         && word.domain == caller
     }
-    guard committed else { return .generalError }
+    guard committed != nil else { return .generalError }
     guard frames.transfer(frame, from: caller, to: receiver.id) else {
       entries.clear(.transferCommitted, at: place)
       return .badPage

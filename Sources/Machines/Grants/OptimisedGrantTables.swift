@@ -40,13 +40,26 @@ public final class GrantMachine<Entries: GrantEntryAccess>: GrantTables {
 
   public func removeDomain(_ domain: DomainID) -> Bool {
     guard let ending = known(domain) else { return true }
-    ending.isDying = true
+    retire(domain)
     for index in ending.handles.indices {
       let handle = GrantHandle(UInt32(index))
       guard let mapping = ending.mapping(handle) else { continue }
       _ = drop(mapping.use, of: handle, mapping, in: ending)
     }
-    guard ending.mappingCount == 0 else { return false }
+    return forget(domain)
+  }
+
+  /// The first step of a domain's removal: from now on it maps nothing, and nothing new of its is mapped.
+  public func retire(_ domain: DomainID) {
+    known(domain)?.isDying = true
+  }
+
+  /// The last step of a domain's removal: its table is forgotten.
+  /// - Returns: false, and nothing happens, if it was not retired, maps others' grants or has its own mapped.
+  public func forget(_ domain: DomainID) -> Bool {
+    guard let ending = known(domain), ending.isDying, ending.mappingCount == 0, !ending.mapsAnything else {
+      return false
+    }
     domains[Int(domain.rawValue)] = nil
     return true
   }
@@ -93,9 +106,11 @@ public final class GrantMachine<Entries: GrantEntryAccess>: GrantTables {
   }
 
   public func unmap(_ handle: GrantHandle, host: Bool, device: Bool, by mapper: DomainID) -> GrantMapping {
-    guard let mapper = living(mapper) else { return GrantMapping(status: .badDomain) }
     guard host || device else { return GrantMapping(status: .badVirtualAddress) }
-    guard let mapping = mapper.mapping(handle) else { return GrantMapping(status: .badHandle) }
+    // A domain that is being removed may still let go.
+    guard let mapper = known(mapper), let mapping = mapper.mapping(handle) else {
+      return GrantMapping(status: .badHandle)
+    }
     guard !host || mapping.use.host else { return GrantMapping(status: .badVirtualAddress) }
     guard !device || mapping.use.device else { return GrantMapping(status: .badDeviceAddress) }
     let parts = GrantUse(readOnly: mapping.use.readOnly, host: host, device: device)
