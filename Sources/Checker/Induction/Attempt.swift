@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logic
+
+/// One claim being proved: the terms of its question, which grow as more of the invariants is assumed.
+final class Attempt {
+  let problem: InductiveProblem
+  let claim: Claim
+  let elaborator: Elaborator
+  let first: any StateView
+  private(set) var steps: [SuccessorState] = []
+  private(set) var arguments: [[TermID]] = []
+  /// The arbitrary indices at which the invariant is to hold.
+  let indices: [TermID]
+  /// The invariant after the steps.
+  let goal: TermID
+  private let guards: [Assertion]
+  private let instantiation: Instantiation
+  /// The invariant before the last step, if that alone shows the claim: the step does not touch it.
+  private let unchanged: TermID?
+  private var isExhausted = false
+
+  /// - Parameter limit: the largest number of instances assumed.
+  init(_ problem: InductiveProblem, _ claim: Claim, limit: Int) {
+    self.problem = problem
+    self.claim = claim
+    let specification = problem.specification
+    let elaborator = Elaborator(specification, scope: problem.scope)
+    self.elaborator = elaborator
+    first = claim.isInitial ? InitialState(elaborator) : BaseState(elaborator)
+
+    var states: [any StateView] = [first]
+    var guards: [Assertion] = []
+    var hypotheses: [Hypothesis] = []
+    for (number, index) in claim.actions.enumerated() {
+      let action = specification.actions[index]
+      let suffix = claim.actions.count > 1 ? "'\(number + 1)" : ""
+      let arguments = action.parameters.map { elaborator.symbol($0.name + suffix, $0.sort) }
+      let before = states[states.count - 1]
+      let step = SuccessorState(elaborator, after: action, arguments: arguments, from: before)
+      self.arguments.append(arguments)
+      steps.append(step)
+      states.append(step)
+      for (item, triggers) in zip(action.guards, problem.guardTriggers[index]) {
+        let origin = "guard of \(action.name), \(item.site)"
+        if item.bound.isEmpty {
+          guards.append(Assertion(step.instance(of: item, at: []), origin))
+        } else {
+          let evaluation = Evaluation(elaborator, state: before, arguments: arguments)
+          hypotheses.append(
+            Hypothesis(
+              origin: origin, sorts: item.bound.map(\.sort), triggers: triggers,
+              instance: { step.instance(of: item, at: $0) }, closedTerm: evaluation.value(of:)))
+        }
+      }
+    }
+    self.guards = guards
+
+    let invariant = specification.invariants[claim.invariant]
+    indices = invariant.bound.enumerated().map { elaborator.symbol("index\($0.offset)", $0.element.sort) }
+    let evaluations = states.map { Evaluation(elaborator, state: $0) }
+    goal = evaluations[states.count - 1].instance(of: invariant, at: indices)
+    let previous = states.count > 1 ? evaluations[states.count - 2].instance(of: invariant, at: indices) : nil
+    unchanged = previous == goal ? goal : nil
+
+    hypotheses += Self.hypotheses(problem, claim, evaluations)
+    instantiation = Instantiation(elaborator, problem.tables, hypotheses, limit: limit)
+    for index in indices { instantiation.look(at: index) }
+    instantiation.look(at: goal)
+    for arguments in arguments { for argument in arguments { instantiation.look(at: argument) } }
+    for item in guards { instantiation.look(at: item.term) }
+  }
+
+  /// All invariants before the last step, and what is assumed of constants and initial states.
+  private static func hypotheses(
+    _ problem: InductiveProblem, _ claim: Claim, _ evaluations: [Evaluation]
+  ) -> [Hypothesis] {
+    let specification = problem.specification
+    var result: [Hypothesis] = []
+    func assume(_ invariant: Invariant, _ triggers: Triggers, _ evaluation: Evaluation) {
+      result.append(
+        Hypothesis(
+          origin: invariant.name, sorts: invariant.bound.map(\.sort), triggers: triggers,
+          instance: { evaluation.instance(of: invariant, at: $0) }, closedTerm: evaluation.value(of:)))
+    }
+    for (index, item) in specification.assumptions.enumerated()
+    where claim.isInitial || problem.lasting.contains(index) {
+      assume(item, problem.assumptionTriggers[index], evaluations[0])
+    }
+    // In the initial state itself the invariants are what is to be shown.
+    for evaluation in evaluations.dropLast() {
+      for index in problem.proved {
+        assume(specification.invariants[index], problem.invariantTriggers[index], evaluation)
+      }
+    }
+    return result
+  }
+
+  /// Whether the claim follows from its own form, without looking for instances.
+  var isImmediate: Bool { elaborator.constantValue(goal) == 1 || unchanged != nil }
+
+  /// Assumes more: what the terms in sight ask for, or in the end all terms of the right sorts.
+  /// - Returns: whether there was more.
+  func grow(roundLimit: Int) -> Bool {
+    guard !isImmediate, !isExhausted else { return false }
+    if instantiation.rounds < roundLimit, instantiation.round() { return true }
+    isExhausted = true
+    return instantiation.exhaustPools()
+  }
+
+  /// Assumes every invariant at all indices: for scopes that can be enumerated.
+  func enumerate() { instantiation.enumerate() }
+
+  var isTruncated: Bool { instantiation.isTruncated }
+
+  /// The conditions that cannot all hold if the claim does.
+  var assertions: [Assertion] {
+    let refuted = Assertion(elaborator.not(goal), "refuted: \(invariantName)")
+    if elaborator.constantValue(goal) == 1 { return [refuted] }
+    if let unchanged { return [Assertion(unchanged, invariantName), refuted] }
+    let all = guards + instantiation.assertions + [refuted]
+    return all + ranges(of: all.map(\.term))
+  }
+
+  private var invariantName: String { problem.specification.invariants[claim.invariant].name }
+
+  /// That symbols and entries are values of their sorts, where a sort has fewer values than its bits could tell.
+  private func ranges(of roots: [TermID]) -> [Assertion] {
+    elaborator.reachable(from: roots).compactMap { id in
+      let sort: Sort
+      switch elaborator[id].operation {
+      case .symbol(let index): sort = elaborator.symbols[index].sort
+      case .scalar(_, let component), .entry(_, let component):
+        sort = problem.specification.components[component].sort
+      default: return nil
+      }
+      let count = problem.scope.count(of: sort)
+      let width = elaborator[id].width
+      guard width < 64, count < 1 << UInt64(width), count != 0 else { return nil }
+      return Assertion(
+        elaborator.lessThan(id, elaborator.constant(count, width: width)), "a value of \(sort.name)")
+    }
+  }
+
+  /// The question as it stands.
+  func obligation() -> Obligation {
+    let title = claim.title(in: problem.specification)
+    let text = elaborator.smtLIB(assertions, title: [title])
+    return Obligation(
+      claim: claim, title: title, text: text, hash: ContentHash(of: text),
+      instances: isImmediate ? 0 : instantiation.assertions.count, rounds: instantiation.rounds,
+      isTruncated: instantiation.isTruncated)
+  }
+}

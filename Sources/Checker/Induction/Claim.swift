@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logic
+
+/// One thing to be shown of a machine: that an invariant holds after some steps.
+public struct Claim: Hashable, Sendable {
+  /// Whether the first state is an initial one; otherwise it is any that satisfies every invariant.
+  public let isInitial: Bool
+  /// The steps, by indices into the specification's actions; none for "holds initially".
+  public let actions: [Int]
+  /// An index into the specification's invariants.
+  public let invariant: Int
+
+  public init(isInitial: Bool, actions: [Int], invariant: Int) {
+    self.isInitial = isInitial
+    self.actions = actions
+    self.invariant = invariant
+  }
+
+  /// `Grants: map, unmap keep "pins balance"`.
+  public func title(in specification: Specification) -> String {
+    let steps = actions.map { specification.actions[$0].name }.joined(separator: ", ")
+    let what = "\"\(specification.invariants[invariant].name)\""
+    if actions.isEmpty { return "\(specification.name): initially \(what)" }
+    return "\(specification.name): \(isInitial ? "initially, then " : "")\(steps) keeps \(what)"
+  }
+}
+
+/// A claim as a question to a solver: it holds if the text cannot be satisfied.
+///
+/// An obligation stands alone: anyone's solver can answer it.
+public struct Obligation: Sendable {
+  public let claim: Claim
+  public let title: String
+  /// SMT-LIB 2, self-contained.
+  public let text: String
+  public let hash: ContentHash
+  /// How many instances of invariants and assumptions are assumed, after how many rounds of looking for them.
+  public let instances: Int
+  public let rounds: Int
+  /// Whether there are more instances than may be made.
+  public let isTruncated: Bool
+}
+
+/// A specification, with what is worked out once for all its obligations.
+public struct InductiveProblem: Sendable {
+  public let specification: Specification
+  public let scope: Scope
+  let tables: TableIndex
+  /// The invariants that are proved and may be assumed: indices into the specification's.
+  public let proved: [Int]
+  /// Assumptions about components that no action changes: they hold in every state.
+  let lasting: Set<Int>
+  let invariantTriggers: [Triggers]
+  let assumptionTriggers: [Triggers]
+  /// By action and guard.
+  let guardTriggers: [[Triggers]]
+
+  public init(_ specification: Specification, scope: Scope = .real) {
+    self.specification = specification
+    self.scope = scope
+    let tables = TableIndex(specification)
+    self.tables = tables
+    proved = specification.invariants.indices.filter {
+      specification.invariants[$0].reading != .explorationOnly
+    }
+    invariantTriggers = specification.invariants.map {
+      Triggers(bound: $0.bound, bodies: [$0.body], tables: tables)
+    }
+    assumptionTriggers = specification.assumptions.map {
+      Triggers(bound: $0.bound, bodies: [$0.body], tables: tables)
+    }
+    guardTriggers = specification.actions.map { action in
+      action.guards.map { Triggers(bound: $0.bound, bodies: [$0.condition], tables: tables) }
+    }
+    let changed = specification.actions.reduce(into: Set<Int>()) { $0.formUnion($1.next.keys) }
+    lasting = Set(
+      specification.assumptions.indices.filter {
+        changed.isDisjoint(with: Self.components(of: specification.assumptions[$0].body))
+      })
+  }
+
+  /// The components that an expression reads.
+  private static func components(of root: Node) -> Set<Int> {
+    var visited: Set<ObjectIdentifier> = []
+    var found: Set<Int> = []
+    var pending = [root]
+    while let node = pending.popLast() {
+      guard visited.insert(ObjectIdentifier(node)).inserted else { continue }
+      switch node.operation {
+      case .stateScalar(let index), .stateTable(let index): found.insert(index)
+      default: pending += node.operands
+      }
+    }
+    return found
+  }
+
+  /// What 1-induction asks for: every invariant initially, and after every action.
+  public var claims: [Claim] {
+    proved.map { Claim(isInitial: true, actions: [], invariant: $0) }
+      + specification.actions.indices.flatMap { action in
+        proved.map { Claim(isInitial: false, actions: [action], invariant: $0) }
+      }
+  }
+}

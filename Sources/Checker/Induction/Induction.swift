@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Logic
+
+/// What a proof may spend.
+public struct InductionOptions: Sendable, Hashable {
+  /// Milliseconds for each question to a solver.
+  public var timeout: UInt32 = 10_000
+  public var threads = 2
+  /// The largest number of instances of invariants assumed in one obligation.
+  public var instanceLimit = 6_000
+  /// The largest number of rounds in which instances are looked for.
+  public var roundLimit = 4
+  /// The largest k for k-induction.
+  public var depth = 2
+
+  public init() {}
+}
+
+/// What became of one obligation.
+public struct Proof: Sendable {
+  public enum Verdict: Sendable {
+    case proved
+    /// The claim does not follow from the invariants before (as far as they were instantiated).
+    case refuted(Counterexample)
+    /// No answer: why.
+    case unknown(String)
+  }
+
+  /// The question as it was last asked.
+  public let obligation: Obligation
+  public let verdict: Verdict
+  /// Time spent on it, in milliseconds.
+  public let milliseconds: Double
+  /// Whether all answers came from the cache.
+  public let isCached: Bool
+
+  public var isProved: Bool {
+    if case .proved = verdict { return true }
+    return false
+  }
+  public var claim: Claim { obligation.claim }
+}
+
+/// Answers that are remembered from one run to the next.
+public protocol AnswerMemory: Sendable {
+  func answer(of solver: String, to obligation: ContentHash) -> Satisfiability?
+  func remember(_ answer: Satisfiability, of solver: String, to obligation: ContentHash)
+}
+
+/// Proves claims, each by itself, with Z3.
+public struct Prover: Sendable {
+  public let problem: InductiveProblem
+  public let options: InductionOptions
+  private let memory: (any AnswerMemory)?
+
+  public init(
+    _ problem: InductiveProblem, options: InductionOptions = InductionOptions(),
+    memory: (any AnswerMemory)? = nil
+  ) {
+    self.problem = problem
+    self.options = options
+    self.memory = memory
+  }
+
+  /// Proves the claims, in their order, on the threads that the options allow.
+  /// - Parameter progress: called from any thread as each is done.
+  public func prove(
+    _ claims: [Claim], progress: @escaping @Sendable (Proof) -> Void = { _ in }
+  ) -> [Proof] {
+    Workers.map(claims.count, threads: options.threads, prepare: { LazyContext() }) { context, index in
+      let proof = self.prove(claims[index], in: context)
+      progress(proof)
+      return proof
+    }
+  }
+
+  /// Z3 is woken only where the memory has no answer.
+  private final class LazyContext {
+    private(set) lazy var context = SolverContext()
+  }
+
+  private func prove(_ claim: Claim, in context: LazyContext) -> Proof {
+    let start = ContinuousClock.now
+    let attempt = Attempt(problem, claim, limit: options.instanceLimit)
+    _ = attempt.grow(roundLimit: options.roundLimit)
+    var question = Question(attempt, self, context)
+    while true {
+      let answer = question.ask()
+      if answer != .unsatisfiable, attempt.grow(roundLimit: options.roundLimit) { continue }
+      return Proof(
+        obligation: question.obligation, verdict: question.verdict(answer),
+        milliseconds: (ContinuousClock.now - start) / .milliseconds(1), isCached: question.isCached)
+    }
+  }
+
+  /// A claim being asked about, with more and more assumed.
+  private struct Question {
+    private let attempt: Attempt
+    private let prover: Prover
+    private let context: LazyContext
+    private var solver: Solver?
+    private var asserted: Set<TermID> = []
+    private(set) var obligation: Obligation
+    private(set) var isCached = true
+
+    init(_ attempt: Attempt, _ prover: Prover, _ context: LazyContext) {
+      self.attempt = attempt
+      self.prover = prover
+      self.context = context
+      obligation = attempt.obligation()
+    }
+
+    mutating func ask() -> Satisfiability {
+      obligation = attempt.obligation()
+      if let known = prover.memory?.answer(of: SolverContext.version, to: obligation.hash) { return known }
+      isCached = false
+      let answer = solve()
+      if answer != .unknown {
+        prover.memory?.remember(answer, of: SolverContext.version, to: obligation.hash)
+      }
+      return answer
+    }
+
+    private mutating func solve() -> Satisfiability {
+      let solver =
+        self.solver
+        ?? Solver(attempt.elaborator, in: context.context, timeout: prover.options.timeout)
+      self.solver = solver
+      for assertion in attempt.assertions where asserted.insert(assertion.term).inserted {
+        solver.assert(assertion.term)
+      }
+      return solver.check()
+    }
+
+    mutating func verdict(_ answer: Satisfiability) -> Proof.Verdict {
+      switch answer {
+      case .unsatisfiable: return .proved
+      case .unknown: return .unknown(solver?.reasonUnknown ?? "not answered")
+      case .satisfiable:
+        if solver == nil, solve() != .satisfiable { return .unknown("a remembered answer is not repeated") }
+        guard let solver else { return .unknown("not answered") }
+        return .refuted(attempt.counterexample(solver.model))
+      }
+    }
+  }
+}
