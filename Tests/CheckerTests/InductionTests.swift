@@ -15,7 +15,9 @@ import Testing
       print(p.obligation.title, p.obligation.instances, p.obligation.rounds, p.obligation.isTruncated)
       if case .refuted(let c) = p.verdict { print(c) }
     }
-    print(proofs.map(\.milliseconds).sorted().suffix(10), proofs.map(\.obligation.instances).sorted().suffix(10), proofs.map(\.obligation.rounds))
+    print(
+      proofs.map(\.milliseconds).sorted().suffix(10), proofs.map(\.obligation.instances).sorted().suffix(10),
+      proofs.map(\.obligation.rounds))
     #expect(proofs.allSatisfy { $0.isProved })
   }
 }

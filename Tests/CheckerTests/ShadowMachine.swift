@@ -188,7 +188,7 @@ class ShadowMachine: Machine {
   override var invariants: [Invariant] {
     [
       invariant("no shadow entry writes to a table in sync") { (table: Frame, frame: Frame, slot: Slot) in
-        (self.isInSync(table) && self.kind[frame] == .leaf).implies(!self.shadow[frame, slot].maps(table))
+        self.isInSync(table).implies(!self.shadow[frame, slot].maps(table))
       },
       invariant("no cached translation writes to a table in sync") {
         (table: Frame, processor: Processor, frame: Frame, slot: Slot) in

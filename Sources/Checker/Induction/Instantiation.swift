@@ -96,7 +96,8 @@ final class Instantiation {
   func exhaustPools() -> Bool {
     let before = assertions.count
     for (index, hypothesis) in hypotheses.enumerated() {
-      instantiate(index, at: extend([hypothesis.sorts.map { _ in nil }], hypothesis, Array(hypothesis.sorts.indices)))
+      instantiate(
+        index, at: extend([hypothesis.sorts.map { _ in nil }], hypothesis, Array(hypothesis.sorts.indices)))
     }
     return assertions.count > before
   }
