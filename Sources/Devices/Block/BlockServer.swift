@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// Carries out the requests of one block ring. Belongs to one thread.
+final class BlockServer {
+  private let ring: any BackRing
+  private let image: DiskImage
+  private let grants: any GrantAccess
+  /// The request under way, and then its response.
+  private let slot = UnsafeMutableRawBufferPointer.allocate(byteCount: BlockRing.slotSize, alignment: 8)
+
+  init(ring: any BackRing, image: DiskImage, grants: any GrantAccess) {
+    self.ring = ring
+    self.image = image
+    self.grants = grants
+    slot.initializeMemory(as: UInt8.self, repeating: 0)
+  }
+
+  deinit { slot.deallocate() }
+
+  /// Serves all requests there are; when it returns, the next one raises an event.
+  /// - Parameter notify: called when the guest asked for an event.
+  func work(notify: () -> Void) throws(RingError) {
+    repeat {
+      while try ring.takeRequest(into: slot) {
+        let head = BlockRequest.Head(UnsafeRawBufferPointer(slot))
+        BlockResponse(head: head, status: perform()).store(in: slot)
+        ring.putResponse(UnsafeRawBufferPointer(slot))
+        // Requests take long compared with an event, so each answer is shown at once.
+        if ring.pushResponses() { notify() }
+      }
+    } while try ring.finalCheckForRequests()
+  }
+
+  /// Carries out the request in `slot`.
+  private func perform() -> BlockStatus {
+    do throws(BlockRequest.Refusal) {
+      return perform(try BlockRequest(UnsafeRawBufferPointer(slot)))
+    } catch {
+      return error.status
+    }
+  }
+
+  func perform(_ request: BlockRequest) -> BlockStatus {
+    if request.operation != .read && image.isReadOnly { return .error }
+    switch request.operation {
+    case .read, .write: return transfer(request)
+    case .flush: return image.flush() ? .okay : .error
+    case .writeBarrier:
+      guard image.flush() else { return .error }
+      let status = request.segments.isEmpty ? .okay : transfer(request)
+      return status == .okay && image.flush() ? .okay : .error
+    }
+  }
+
+  private func transfer(_ request: BlockRequest) -> BlockStatus {
+    guard image.contains(sector: request.sector, byteCount: request.byteCount) else { return .error }
+    let isRead = request.operation == .read
+    // Reading the disk writes the guest's memory.
+    guard case .success(let pages) = grants.map(request.segments.map(\.reference), readOnly: !isRead) else {
+      return .error
+    }
+    defer { grants.unmap(pages) }
+    let buffers = zip(pages, request.segments).map { page, segment in
+      UnsafeMutableRawBufferPointer(start: page.bytes + segment.byteOffset, count: segment.byteCount)
+    }
+    let moved =
+      isRead
+      ? image.read(sector: request.sector, into: buffers) : image.write(sector: request.sector, from: buffers)
+    return moved ? .okay : .error
+  }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Hypervisor
+import Interfaces
+import Xenstore
+
+/// Where a console's bytes come from and go to.
+public struct ConsoleStreams: Sendable {
+  /// Nil for a console without input.
+  public var input: Int32?
+  public var output: Int32
+  /// The byte that ends the session; nil if all bytes are the guest's.
+  public var escape: UInt8?
+  /// Called, on the console's thread, when the user ends the session.
+  public var ended: @Sendable () -> Void
+
+  /// Ctrl-], as in `xl console`.
+  public static let controlBracket: UInt8 = 0x1d
+
+  public init(input: Int32?, output: Int32, escape: UInt8? = nil, ended: @escaping @Sendable () -> Void = {})
+  {
+    self.input = input
+    self.output = output
+    self.escape = escape
+    self.ended = ended
+  }
+}
+
+/// The back end of a domain's console.
+public final class ConsoleBackEnd: Sendable {
+  private let thread: ServiceThread
+  private let channel: HostEventChannel
+
+  /// - Parameters:
+  ///   - page: the console ring's page; stays the domain's until `close` has returned.
+  ///   - port: the guest's port, open for the host.
+  public init(
+    _ streams: ConsoleStreams, for domain: Domain, on host: Host, page: UnsafeMutableRawPointer,
+    port: EventPort
+  ) throws(HypercallError) {
+    let thread = ServiceThread(name: "console-\(domain.id)")
+    let ring = host.machinery.makeStreamRing(page: page, layout: .console)
+    let server = Confined(
+      ConsoleServer(ring: ring, input: streams.input, output: streams.output, escape: streams.escape))
+    let channel = try host.bindInterdomain(domain: domain.id, remotePort: port) { thread.signal() }
+    thread.start { wakeUp, isStopping in
+      do throws(RingError) {
+        try Self.serve(server.value, streams, wakeUp, isStopping) { channel.notify() }
+      } catch {
+        domain.crash("its console ring is corrupt: \(error)")
+      }
+    }
+    self.thread = thread
+    self.channel = channel
+  }
+
+  /// Ends the console; what the guest has written by now is still shown, if it is read soon.
+  public func close() {
+    channel.close()
+    thread.stop()
+  }
+
+  /// How long the last output waits for its reader, in milliseconds.
+  private static let lastWait: Int32 = 1000
+
+  private static func serve(
+    _ server: ConsoleServer, _ streams: ConsoleStreams, _ wakeUp: WakeUp, _ isStopping: () -> Bool,
+    notify: () -> Void
+  ) throws(RingError) {
+    while true {
+      let stopping = isStopping()
+      if try server.exchange() { notify() }
+      let interest = server.interest
+      if stopping && !interest.output { return }
+      var waiting = [pollfd(fd: wakeUp.descriptor, events: Int16(POLLIN), revents: 0)]
+      waiting.append(
+        pollfd(fd: interest.input && !stopping ? streams.input ?? -1 : -1, events: Int16(POLLIN), revents: 0))
+      waiting.append(pollfd(fd: interest.output ? streams.output : -1, events: Int16(POLLOUT), revents: 0))
+      if stopping { waiting[0].fd = -1 }
+      let ready = poll(&waiting, 3, stopping ? lastWait : -1)
+      if ready == 0 && stopping { return }
+      guard ready > 0 else { continue }
+      if waiting[0].revents != 0 { wakeUp.clear() }
+      if waiting[1].revents != 0 && server.readInput() { streams.ended() }
+      if waiting[2].revents != 0 { server.writeOutput() }
+    }
+  }
+}
