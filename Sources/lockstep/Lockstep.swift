@@ -8,5 +8,5 @@ struct LockstepCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lockstep",
     abstract: "A hypervisor held to its specification.",
-    subcommands: [])
+    subcommands: [Run.self])
 }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devices
+import Interfaces
+
+/// A domain that has passed all checks that can be made before it exists: its files are read, its memory is laid
+/// out, its disks are open and locked.
+struct DomainPlan {
+  let configuration: GuestConfiguration
+  let builder: DomainBuilder
+  let disks: [(image: DiskImage, device: VirtualDevice)]
+
+  /// Kernels and RAM disks are at most so large: 1 GiB.
+  private static let fileLimit = 1 << 30
+
+  init(_ configuration: GuestConfiguration) throws(ToolstackError) {
+    self.configuration = configuration
+    let kernel = try HostFile.read(configuration.kernel, role: "kernel", limit: Self.fileLimit)
+    var ramdisk: [UInt8] = []
+    if let path = configuration.ramdisk {
+      ramdisk = try HostFile.read(path, role: "ramdisk", limit: Self.fileLimit)
+    }
+    do {
+      builder = try DomainBuilder(
+        image: try KernelImage(kernel), ramdisk: ramdisk, commandLine: configuration.commandLine,
+        frameCount: UInt64(configuration.memory) << 8)
+    } catch {
+      throw ToolstackError("kernel \(configuration.kernel): \(error.message)")
+    }
+    disks = try configuration.disks.map { disk throws(ToolstackError) in (try Self.open(disk), disk.device) }
+  }
+
+  private static func open(_ disk: DiskConfiguration) throws(ToolstackError) -> DiskImage {
+    do {
+      return try DiskImage(path: disk.target, readOnly: disk.readOnly)
+    } catch {
+      throw ToolstackError("disk \(disk.device.name): \(error.description)")
+    }
+  }
+
+  var frameCount: Int { configuration.memory << 8 }
+}

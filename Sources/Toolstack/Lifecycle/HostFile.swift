@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// Reads whole files that the user names.
+enum HostFile {
+  /// - Parameters:
+  ///   - role: what the file is to be, for messages: "kernel".
+  ///   - limit: the most bytes that such a file has.
+  static func read(_ path: String, role: String, limit: Int) throws(ToolstackError) -> [UInt8] {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { throw failure(path, role, errno) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw failure(path, role, errno) }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw ToolstackError("\(role) \(path): it is no file; correct the path")
+    }
+    guard status.st_size <= limit else {
+      throw ToolstackError("\(role) \(path): it has \(status.st_size >> 20) MiB, too many for a \(role)")
+    }
+    var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
+    var count = 0
+    while count < bytes.count {
+      let more = bytes.withUnsafeMutableBytes {
+        Glibc.read(descriptor, $0.baseAddress! + count, $0.count - count)
+      }
+      if more < 0 && errno == EINTR { continue }
+      guard more >= 0 else { throw failure(path, role, errno) }
+      // The file was cut while it was read.
+      if more == 0 { break }
+      count += more
+    }
+    return Array(bytes.prefix(count))
+  }
+
+  private static func failure(_ path: String, _ role: String, _ code: Int32) -> ToolstackError {
+    switch code {
+    case ENOENT: ToolstackError("\(role) \(path): there is no such file; correct the path")
+    case EACCES, EPERM: ToolstackError("\(role) \(path): no permission to read it; change its mode")
+    default: ToolstackError("\(role) \(path): it cannot be read: \(String(cString: strerror(code)))")
+    }
+  }
+}
+
+extension GuestConfiguration {
+  /// Reads a configuration file.
+  /// - Returns: the configuration, and what in the file has no effect or a doubtful one.
+  public static func load(_ path: String) throws(ToolstackError)
+    -> (configuration: GuestConfiguration, warnings: [ConfigurationProblem])
+  {
+    let bytes = try HostFile.read(path, role: "configuration", limit: 1 << 20)
+    do {
+      return try parse(bytes, file: path)
+    } catch {
+      throw ToolstackError(error.description)
+    }
+  }
+}

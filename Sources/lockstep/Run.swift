@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Devices
+import Glibc
+import Hypervisor
+import Interfaces
+import Machines
+import Toolstack
+
+/// `lockstep run`: a host with one domain, its console on the terminal.
+struct Run: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run a guest in the foreground, its console on this terminal; Ctrl-] ends it.",
+    discussion: """
+      FILE is an xl.cfg: kernel, ramdisk, extra, name, memory, vcpus, disk, on_poweroff, on_reboot, on_crash.
+      Exit status: 0 the guest ended in good order, 1 it crashed, 2 it could not be started.
+      """)
+
+  @Argument(help: ArgumentHelp("The guest's configuration.", valueName: "file"))
+  var file: String
+
+  @Flag(name: .long, help: "Print what the hypervisor counted when the guest has ended.")
+  var stats = false
+
+  @Flag(name: [.short, .long], help: "Print no warnings and notes, only the guest's console and errors.")
+  var quiet = false
+
+  func run() throws {
+    do {
+      let (configuration, warnings) = try GuestConfiguration.load(file)
+      for warning in warnings { note("warning: \(warning)") }
+      let outcome = try run(configuration)
+      try report(outcome, of: configuration)
+    } catch let error as ToolstackError {
+      Self.complain("\(error)")
+      throw ExitCode(2)
+    }
+  }
+
+  /// The machines that the guest runs on: the one place where they are chosen.
+  private func machinery() -> any Machinery { OptimisedMachinery() }
+
+  private func run(_ configuration: GuestConfiguration) throws -> DomainRunner.Outcome {
+    let quiet = quiet
+    let runner = DomainRunner(note: { if !quiet { Self.complain($0) } })
+    signal(SIGPIPE, SIG_IGN)
+    let signals = EndingSignals { runner.stop() }
+    defer {
+      RawTerminal.restore()
+      signals.finish()
+    }
+    let isTerminal = isatty(STDIN_FILENO) == 1
+    let console = ConsoleStreams(
+      input: STDIN_FILENO, output: STDOUT_FILENO, escape: isTerminal ? ConsoleStreams.controlBracket : nil,
+      ended: { runner.stop() })
+    return try runner.run(configuration, console: console, machinery: machinery()) {
+      if isTerminal { RawTerminal.enter(STDIN_FILENO) }
+    }
+  }
+
+  private func report(_ outcome: DomainRunner.Outcome, of configuration: GuestConfiguration) throws {
+    if stats {
+      for (name, count) in outcome.statistics { Self.complain("\(name): \(count)") }
+    }
+    guard case .crashed(let report) = outcome.end else { return }
+    Self.complain("domain \(configuration.name) crashed: \(report.reason)")
+    if !report.registers.isEmpty { Self.complain(report.registers) }
+    throw ExitCode(1)
+  }
+
+  private func note(_ text: String) {
+    if !quiet { Self.complain(text) }
+  }
+
+  private static func complain(_ text: String) {
+    let bytes = Array("lockstep: \(text)\n".utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
+  }
+}
