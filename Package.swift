@@ -80,7 +80,8 @@ let package = Package(
     .executableTarget(
       name: "lockstep",
       dependencies: [
-        "Toolstack", "Conformance", "Proofs", "Specs", "Checker",
+        "Toolstack", "Devices", "Hypervisor", "Machines", "Interfaces", "Conformance", "Proofs", "Specs",
+        "Checker",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -91,9 +92,9 @@ let package = Package(
     tests("Machines", ["Machines", "Interfaces"]),
     tests("Conformance", ["Conformance"]),
     tests("Hypervisor", ["Hypervisor", "KVM", "Machines"]),
-    tests("Xenstore", ["Xenstore"]),
-    tests("Devices", ["Devices", "Hypervisor", "Machines"]),
-    tests("Toolstack", ["Toolstack"]),
-    tests("CommandLine", ["Toolstack"]),
+    tests("Xenstore", ["Xenstore", "Machines", "Interfaces"]),
+    tests("Devices", ["Devices", "Xenstore", "Machines", "Interfaces"]),
+    tests("Toolstack", ["Toolstack", "Hypervisor", "Xenstore", "Interfaces"]),
+    tests("CommandLine", ["lockstep"]),
   ]
 )
