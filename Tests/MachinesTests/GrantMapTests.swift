@@ -148,6 +148,14 @@ struct GrantMapTests {
     #expect(host.references == 1)
   }
 
+  @Test("A map that fails late leaves flags that the guest itself had set")
+  func undoOfTampered() {
+    let host = GrantHost()
+    host[one, 0] = GrantEntry(flags: [.permitAccess, .writing], domain: two, frame: 20)
+    #expect(host.map(0).status == .generalError)
+    #expect(host[one, 0].flags == [.permitAccess, .writing])
+  }
+
   @Test(
     "No count of pins goes beyond 127", arguments: [true, false],
     [(true, false), (false, true), (true, true)])

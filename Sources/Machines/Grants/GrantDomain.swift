@@ -131,6 +131,7 @@ final class GrantDomain {
 
   var mapsAnything: Bool { handlesInUse != 0 }
   var hasFreeHandle: Bool { firstFree != HandleSlot.endOfList }
+  var nextHandle: GrantHandle? { hasFreeHandle ? GrantHandle(firstFree) : nil }
 
   /// Takes a free handle. There must be one.
   func takeHandle(for reference: GrantReference, of granter: DomainID, use: GrantUse) -> GrantHandle {

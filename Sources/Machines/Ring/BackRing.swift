@@ -5,74 +5,58 @@
 
 import Interfaces
 
-/// The indices that a back end keeps to itself; all run freely and wrap at 2³².
-///
-/// Always `responsesPublished ≤ responsesPut ≤ requestsTaken ≤ requestsKnown ≤ responsesPut + slots`.
-public struct BackRingIndices: Sendable, Hashable {
-  /// The next request to take.
-  public var requestsTaken: UInt32
-  /// The peer's producer as last read and found valid. Until `requestsTaken` has caught up with it, it is not
-  /// read again: one shared load a batch.
-  public var requestsKnown: UInt32
-  /// The next slot for a response.
-  public var responsesPut: UInt32
-  /// The responses that the peer has been shown.
-  public var responsesPublished: UInt32
-
-  /// No request outstanding at `index`.
-  public init(quiescentAt index: UInt32) {
-    requestsTaken = index
-    requestsKnown = index
-    responsesPut = index
-    responsesPublished = index
-  }
-}
-
 /// The back end's side of a ring, over any memory. `OptimisedBackRing` is the one over a shared page.
 public struct BackRingCore<Memory: RingMemory> {
   public let memory: Memory
-  @usableFromInline var own: BackRingIndices
+  @usableFromInline var own: RingIndices
 
   /// The private indices, for comparison with a specification.
-  @inlinable public var indices: BackRingIndices { own }
+  @inlinable public var indices: RingIndices { own }
 
   /// Attaches to a ring, new or left behind by an earlier back end: requests without a response are taken again.
   @inlinable
   public init(attachingTo memory: Memory) {
     self.memory = memory
-    own = BackRingIndices(quiescentAt: memory.load(.responseProducer))
+    own = RingIndices(quiescentAt: memory.load(.responseProducer))
+  }
+
+  /// Goes on where a core with these indices left off.
+  @inlinable
+  public init(memory: Memory, indices: RingIndices) {
+    self.memory = memory
+    own = indices
   }
 
   /// See `BackRing.takeRequest`.
   @inlinable
   public mutating func takeRequest(into slot: UnsafeMutableRawBufferPointer) throws(RingError) -> Bool {
     guard try hasRequest() else { return false }
-    memory.copySlotOut(own.requestsTaken, into: slot)
-    own.requestsTaken &+= 1
+    memory.copySlotOut(own.taken, into: slot)
+    own.taken &+= 1
     return true
   }
 
   /// See `BackRing.putResponse`.
   @inlinable
   public mutating func putResponse(_ slot: UnsafeRawBufferPointer) {
-    precondition(own.responsesPut != own.requestsTaken, "a response without a request")
-    memory.copySlotIn(own.responsesPut, from: slot)
-    own.responsesPut &+= 1
+    precondition(own.put != own.taken, "a response without a request")
+    memory.copySlotIn(own.put, from: slot)
+    own.put &+= 1
   }
 
   /// See `BackRing.pushResponses`.
   @inlinable
   public mutating func pushResponses() -> Bool {
-    let old = own.responsesPublished
-    own.responsesPublished = own.responsesPut
-    return memory.publish(.responseProducer, from: old, to: own.responsesPut, event: .responseEvent)
+    let old = own.published
+    own.published = own.put
+    return memory.publish(.responseProducer, from: old, to: own.put, event: .responseEvent)
   }
 
   /// See `BackRing.finalCheckForRequests`.
   @inlinable
   public mutating func finalCheckForRequests() throws(RingError) -> Bool {
     if try hasRequest() { return true }
-    memory.store(.requestEvent, own.requestsTaken &+ 1)
+    memory.store(.requestEvent, own.taken &+ 1)
     memory.fullFence()
     return try hasRequest()
   }
@@ -80,16 +64,16 @@ public struct BackRingCore<Memory: RingMemory> {
   /// Whether there is a request to take; reads the peer's producer only when all known ones are taken.
   @inlinable
   mutating func hasRequest() throws(RingError) -> Bool {
-    if own.requestsTaken != own.requestsKnown { return true }
+    if own.taken != own.known { return true }
     let producer = memory.load(.requestProducer)
     // The slots not free for new requests hold requests taken and not yet answered. A producer behind
-    // `requestsTaken` wraps to a huge difference, and fails too.
-    let unanswered = own.requestsTaken &- own.responsesPut
-    guard producer &- own.requestsTaken <= memory.slotCount &- unanswered else {
-      throw .producerOutOfRange(producer: producer, consumer: own.requestsTaken, size: memory.slotCount)
+    // `taken` wraps to a huge difference, and fails too.
+    let unanswered = own.taken &- own.put
+    guard producer &- own.taken <= memory.slotCount &- unanswered else {
+      throw .producerOutOfRange(producer: producer, consumer: own.taken, size: memory.slotCount)
     }
-    own.requestsKnown = producer
-    return producer != own.requestsTaken
+    own.known = producer
+    return producer != own.taken
   }
 }
 

@@ -5,69 +5,54 @@
 
 import Interfaces
 
-/// The indices that a front end keeps to itself; all run freely and wrap at 2³².
-///
-/// Always `responsesTaken ≤ responsesKnown ≤ requestsPublished ≤ requestsPut ≤ responsesTaken + slots`.
-public struct FrontRingIndices: Sendable, Hashable {
-  /// The next slot for a request.
-  public var requestsPut: UInt32
-  /// The requests that the peer has been shown.
-  public var requestsPublished: UInt32
-  /// The next response to take.
-  public var responsesTaken: UInt32
-  /// The peer's producer as last read and found valid; not read again before all responses up to it are taken.
-  public var responsesKnown: UInt32
-
-  /// No request outstanding at `index`.
-  public init(quiescentAt index: UInt32) {
-    requestsPut = index
-    requestsPublished = index
-    responsesTaken = index
-    responsesKnown = index
-  }
-}
-
 /// The front end's side of a ring, over any memory. `OptimisedFrontRing` is the one over a shared page.
 public struct FrontRingCore<Memory: RingMemory> {
   public let memory: Memory
-  @usableFromInline var own: FrontRingIndices
+  @usableFromInline var own: RingIndices
 
   /// The private indices, for comparison with a specification.
-  @inlinable public var indices: FrontRingIndices { own }
+  @inlinable public var indices: RingIndices { own }
 
   /// Attaches to a ring all of whose requests have been answered, as a new one's have.
   @inlinable
   public init(attachingTo memory: Memory) {
     self.memory = memory
-    own = FrontRingIndices(quiescentAt: memory.load(.requestProducer))
+    own = RingIndices(quiescentAt: memory.load(.requestProducer))
+  }
+
+  /// Goes on where a core with these indices left off.
+  @inlinable
+  public init(memory: Memory, indices: RingIndices) {
+    self.memory = memory
+    own = indices
   }
 
   /// See `FrontRing.isFull`.
   @inlinable
-  public var isFull: Bool { own.requestsPut &- own.responsesTaken >= memory.slotCount }
+  public var isFull: Bool { own.put &- own.taken >= memory.slotCount }
 
   /// See `FrontRing.putRequest`.
   @inlinable
   public mutating func putRequest(_ slot: UnsafeRawBufferPointer) {
     precondition(!isFull, "a request without a slot")
-    memory.copySlotIn(own.requestsPut, from: slot)
-    own.requestsPut &+= 1
+    memory.copySlotIn(own.put, from: slot)
+    own.put &+= 1
   }
 
   /// See `FrontRing.pushRequests`.
   @inlinable
   public mutating func pushRequests() -> Bool {
-    let old = own.requestsPublished
-    own.requestsPublished = own.requestsPut
-    return memory.publish(.requestProducer, from: old, to: own.requestsPut, event: .requestEvent)
+    let old = own.published
+    own.published = own.put
+    return memory.publish(.requestProducer, from: old, to: own.put, event: .requestEvent)
   }
 
   /// See `FrontRing.takeResponse`.
   @inlinable
   public mutating func takeResponse(into slot: UnsafeMutableRawBufferPointer) throws(RingError) -> Bool {
     guard try hasResponse() else { return false }
-    memory.copySlotOut(own.responsesTaken, into: slot)
-    own.responsesTaken &+= 1
+    memory.copySlotOut(own.taken, into: slot)
+    own.taken &+= 1
     return true
   }
 
@@ -75,7 +60,7 @@ public struct FrontRingCore<Memory: RingMemory> {
   @inlinable
   public mutating func finalCheckForResponses() throws(RingError) -> Bool {
     if try hasResponse() { return true }
-    memory.store(.responseEvent, own.responsesTaken &+ 1)
+    memory.store(.responseEvent, own.taken &+ 1)
     memory.fullFence()
     return try hasResponse()
   }
@@ -83,14 +68,14 @@ public struct FrontRingCore<Memory: RingMemory> {
   /// Whether there is a response to take; reads the peer's producer only when all known ones are taken.
   @inlinable
   mutating func hasResponse() throws(RingError) -> Bool {
-    if own.responsesTaken != own.responsesKnown { return true }
+    if own.taken != own.known { return true }
     let producer = memory.load(.responseProducer)
     // No more responses than requests that the peer has been shown.
-    guard producer &- own.responsesTaken <= own.requestsPublished &- own.responsesTaken else {
-      throw .producerOutOfRange(producer: producer, consumer: own.responsesTaken, size: memory.slotCount)
+    guard producer &- own.taken <= own.published &- own.taken else {
+      throw .producerOutOfRange(producer: producer, consumer: own.taken, size: memory.slotCount)
     }
-    own.responsesKnown = producer
-    return producer != own.responsesTaken
+    own.known = producer
+    return producer != own.taken
   }
 }
 

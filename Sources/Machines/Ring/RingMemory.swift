@@ -42,3 +42,33 @@ extension RingMemory {
     return new &- wanted < new &- old
   }
 }
+
+/// The indices that one side of a ring keeps to itself; all run freely and wrap at 2³².
+///
+/// The front end puts requests and takes responses: `taken ≤ known ≤ published ≤ put ≤ taken + slots`. The back end
+/// takes requests and puts responses: `published ≤ put ≤ taken ≤ known ≤ put + slots`.
+public struct RingIndices: Sendable, Hashable {
+  /// The next slot that this side writes.
+  public var put: UInt32
+  /// What the peer has been shown of that: the producer index as last stored.
+  public var published: UInt32
+  /// The next of the peer's messages that this side takes.
+  public var taken: UInt32
+  /// The peer's producer as last read and found valid. Until `taken` has caught up with it, it is not read again: one
+  /// shared load a batch.
+  public var known: UInt32
+
+  @inlinable
+  public init(put: UInt32, published: UInt32, taken: UInt32, known: UInt32) {
+    self.put = put
+    self.published = published
+    self.taken = taken
+    self.known = known
+  }
+
+  /// Nothing outstanding at `index`.
+  @inlinable
+  public init(quiescentAt index: UInt32) {
+    self.init(put: index, published: index, taken: index, known: index)
+  }
+}
