@@ -30,6 +30,9 @@ enum : unsigned long {
   kvm_request_set_msrs = KVM_SET_MSRS,
   kvm_request_set_cpuid2 = KVM_SET_CPUID2,
   kvm_request_set_xcrs = KVM_SET_XCRS,
+  kvm_request_get_msrs = KVM_GET_MSRS,
+  kvm_request_get_tsc_khz = KVM_GET_TSC_KHZ,
+  kvm_request_get_vcpu_events = KVM_GET_VCPU_EVENTS,
 };
 
 static inline int kvm_call(int fd, unsigned long request, unsigned long argument) {
@@ -43,6 +46,23 @@ static inline int kvm_call_pointer(int fd, unsigned long request, void *_Nonnull
 // The synchronised registers and the I/O exit of the mapped kvm_run: both lie in unions.
 static inline struct kvm_sync_regs *_Nonnull kvm_run_registers(struct kvm_run *_Nonnull run) {
   return &run->s.regs;
+}
+
+static inline struct kvm_regs *_Nonnull kvm_sync_general(struct kvm_sync_regs *_Nonnull sync) {
+  return &sync->regs;
+}
+
+static inline struct kvm_sregs *_Nonnull kvm_sync_special(struct kvm_sync_regs *_Nonnull sync) {
+  return &sync->sregs;
+}
+
+static inline struct kvm_vcpu_events *_Nonnull kvm_sync_events(struct kvm_sync_regs *_Nonnull sync) {
+  return &sync->events;
+}
+
+// Other threads store to it while the vCPU runs.
+static inline void kvm_run_set_immediate_exit(struct kvm_run *_Nonnull run, uint8_t value) {
+  __atomic_store_n(&run->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
 static inline uint16_t kvm_run_io_port(const struct kvm_run *_Nonnull run) { return run->io.port; }

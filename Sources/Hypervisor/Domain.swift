@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Glibc
 import Interfaces
+import KVM
 import Synchronization
 
 /// A domain: memory, vCPUs, and what the toolstack does with them.
@@ -24,7 +24,35 @@ public final class Domain: @unchecked Sendable {
 
   unowned let host: Host
   let maximumGrantFrames: Int
-  private let initialFrames: [MachineFrame]
+  let initialFrames: [MachineFrame]
+  let shared: SharedInfo
+  let clock: SystemClock
+  let timers: TimerThread
+  let machine: VirtualMachine
+
+  /// The lock of everything below, and of the vCPUs' state. See `Host` for the order of locks.
+  let lock = Mutex(())
+  let frames: DomainFrames
+  var pinned: Set<MachineFrame> = []
+  var grantMappings: [GrantHandle: GrantedFrame] = [:]
+  /// The frames of the domain's own grant table.
+  var grantFrames: [MachineFrame] = []
+  /// Frames that count against the domain's size.
+  var currentFrames: Int
+  private(set) var processors: [Processor] = []
+
+  /// What the guest writes to the emergency console (`console_io`); set it before the start. Called on a vCPU's
+  /// thread: be quick, and call nothing of this domain.
+  public var emergencyConsole: (@Sendable ([UInt8]) -> Void)?
+
+  struct Life {
+    var end: DomainEnd?
+    var threads: [Thread] = []
+    var started = false
+  }
+  let life = Mutex(Life())
+  /// Set with, and read more cheaply than, `Life.end`.
+  let ended = Atomic(false)
 
   init(_ id: DomainID, _ configuration: DomainConfiguration, host: Host) throws(HostError) {
     guard configuration.frameCount > 0 else { throw .badConfiguration("a domain needs some memory") }
@@ -40,57 +68,76 @@ public final class Domain: @unchecked Sendable {
     frameCount = configuration.frameCount
     virtualCPUCount = configuration.virtualCPUCount
     maximumGrantFrames = configuration.maximumGrantFrames
-    var frames = try host.memory.allocate(configuration.frameCount + 1, for: id)
-    sharedInfo = frames.removeLast()
-    initialFrames = frames
-  }
+    currentFrames = configuration.frameCount
 
-  // MARK: Memory, for the builder
-
-  /// The machine frame behind a guest frame as the domain was created; nil if there is none.
-  public func machineFrame(of frame: GuestFrame) -> MachineFrame? {
-    guard frame.rawValue < UInt64(initialFrames.count) else { return nil }
-    return initialFrames[Int(frame.rawValue)]
-  }
-
-  /// The 4096 bytes of a guest frame; nil if there is none.
-  public func bytes(of frame: GuestFrame) -> UnsafeMutableRawBufferPointer? {
-    guard let machine = machineFrame(of: frame), let bytes = host.memory.bytes(of: machine) else {
-      return nil
+    let memory = host.memory
+    var allocated = try memory.allocate(configuration.frameCount + 2, for: id)
+    guard let table = allocated.popLast(), let page = allocated.popLast(), let bytes = memory.bytes(of: page)
+    else {
+      throw .outOfFrames(needed: configuration.frameCount + 2, free: 0)
     }
-    return UnsafeMutableRawBufferPointer(start: bytes, count: frameSize)
+    sharedInfo = page
+    shared = SharedInfo(base: bytes)
+    grantFrames = [table]
+    Self.keepApart(&allocated)
+    initialFrames = allocated
+    frames = DomainFrames(id, memory: memory)
+    // The shared page and the grant table stay the domain's, whatever it gives away.
+    _ = memory.retain(page, ownedBy: id)
+    _ = memory.retain(table, ownedBy: id)
+    for (index, frame) in allocated.enumerated() { memory.machineToPhysical[frame] = UInt64(index) }
+
+    do throws(KVMError) {
+      machine = try VirtualMachine(host.system, memory: memory.file)
+      clock = try host.makeClock()
+    } catch {
+      for frame in allocated { _ = memory.free(frame, ownedBy: id) }
+      throw .kvm(error)
+    }
+    let number = id
+    let events = host.events
+    timers = TimerThread(virtualCPUs: configuration.virtualCPUCount, clock: clock) { vcpu in
+      events.raiseVirtualInterrupt(VirtualInterrupt.timer, on: vcpu, of: number)
+    }
+    try finishInitialisation()
   }
 
-  /// Writes one entry of the domain's own grant table, as the toolstack does for console (entry 0) and xenstore
-  /// (entry 1) before the start.
-  public func setGrant(_ reference: GrantReference, _ entry: GrantEntry) {}
-
-  /// Fills a hypercall page: 128 slots of 32 bytes, one a hypercall number.
-  public func fillHypercallPage(_ frame: GuestFrame) {}
-
-  // MARK: Life
-
-  /// Starts vCPU 0; the others are the guest's to bring up.
-  public func start(_ initial: InitialState) throws(HostError) {}
-
-  /// Blocks until the domain has ended and all its vCPUs have stopped.
-  public func wait() -> DomainEnd { .killed }
-
-  /// Starts, and waits for the end.
-  public func run(_ initial: InitialState) throws(HostError) -> DomainEnd {
-    try start(initial)
-    return wait()
+  private func finishInitialisation() throws(HostError) {
+    let wallClock = clock.wallClockOrigin
+    shared.setWallClock(seconds: wallClock.seconds, nanoseconds: wallClock.nanoseconds)
+    for index in 0..<Self.maximumVirtualCPUs { shared.processor(index).upcallMask.storeShared(1) }
+    do throws(HostError) {
+      for index in 0..<virtualCPUCount {
+        let processor = try Processor(self, index: index, machine: machine)
+        clock.publish(to: processor.info, offset: processor.timeStampOffset)
+        processors.append(processor)
+      }
+      try beginGrantTable()
+    } catch {
+      _ = releaseMemory()
+      throw error
+    }
+    host.events.addDomain(id, sink: self)
   }
 
-  /// Ends the domain from outside; `wait` returns `.killed` unless it had ended already.
-  public func kill() {}
+  /// Sees to it that no frame has the same number as a machine's and as the guest's: what mixes them up is seen.
+  private static func keepApart(_ frames: inout [MachineFrame]) {
+    for index in frames.indices where frames[index].rawValue == UInt64(index) {
+      frames.swapAt(index, index == 0 ? frames.count - 1 : index - 1)
+    }
+  }
 
-  /// Ends the domain for what its guest did to memory that it shares with a back end, or the like.
-  /// - Parameter reason: one line that names the cause.
-  public func crash(_ reason: String) {}
+  /// How often what happened since the start, summed over the vCPUs: exits, hypercalls and exceptions by name.
+  public var statistics: [(name: String, count: UInt64)] {
+    guard var total = processors.first?.statistics.all else { return [] }
+    for processor in processors.dropFirst() {
+      for (index, counter) in processor.statistics.all.enumerated() { total[index].count += counter.count }
+    }
+    return total.filter { $0.count > 0 }
+  }
+}
 
-  /// How often what happened since the start: exits by kind, hypercalls by name; for `--stats`.
-  public var statistics: [(name: String, count: UInt64)] { [] }
-
-  func releaseMemory() -> Bool { true }
+/// Virtual interrupts by number. Source: xen/include/public/xen.h, `VIRQ_*`.
+enum VirtualInterrupt {
+  static let timer: UInt32 = 0
 }

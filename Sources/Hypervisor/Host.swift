@@ -21,6 +21,8 @@ public final class Host: Sendable {
   public let machinery: any Machinery
 
   let system: System
+  let monitor: MonitorPages
+  let identification: Identification
   let events = EventChannels()
   private let grants: Locked<any GrantTables>
   private struct Registry {
@@ -33,8 +35,12 @@ public final class Host: Sendable {
   /// - Parameter guestFrames: memory for all domains together, in 4 KiB frames; add some for their shared pages
   ///   (`Domain.overheadFrames` a domain).
   public init(guestFrames: Int, machinery: any Machinery) throws(HostError) {
-    do throws(KVMError) { system = try System() } catch { throw .kvm(error) }
+    do throws(KVMError) {
+      system = try System()
+      identification = try Identification(system)
+    } catch { throw .kvm(error) }
     memory = try MachineMemory(guestFrames: guestFrames)
+    monitor = try MonitorPages(memory)
     self.machinery = machinery
     let tables = machinery.makeGrantTables(frames: memory, memory: memory)
     _ = tables.addDomain(.host, maximumFrames: 0, maximumHandles: 1 << 16)
@@ -81,6 +87,11 @@ public final class Host: Sendable {
     guard domain.releaseMemory() else { return false }
     registry.withLock { _ = $0.domains.removeValue(forKey: domain.id) }
     return true
+  }
+
+  /// A clock that begins now, at the rate of the processors' time-stamp counter.
+  func makeClock() throws(KVMError) -> SystemClock {
+    SystemClock(kilohertz: try system.timeStampKilohertz())
   }
 
   // MARK: Event channels

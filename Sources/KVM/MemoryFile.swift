@@ -12,7 +12,8 @@ public final class MemoryFile: @unchecked Sendable {
 
   /// - Parameter byteCount: a multiple of 4096, all zero at first.
   public init(name: String, byteCount: Int) throws(KVMError) {
-    descriptor = lockstep_memfd_create(name, 1 /* MFD_CLOEXEC */)
+    let closeOnExec: UInt32 = 1
+    descriptor = lockstep_memfd_create(name, closeOnExec)
     guard descriptor >= 0 else { throw .failed(operation: "memfd_create", errno: errno) }
     guard ftruncate(descriptor, byteCount) == 0,
       let mapped = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor, 0),

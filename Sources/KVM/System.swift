@@ -3,11 +3,22 @@
 import CKVM
 import Glibc
 
-/// /dev/kvm.
+/// /dev/kvm: what this machine's KVM is and can do.
 public final class System: Sendable {
-  let descriptor: Int32
+  /// How the CPU of a virtual machine is made.
+  public enum Kind: Sendable, Hashable {
+    /// The processor's own virtualization (VMX or SVM).
+    case hardware
+    /// CPL 3 runs natively, CPL 0 is emulated, CPUID at CPL 3 is not intercepted.
+    case software
+  }
 
-  /// Opens /dev/kvm.
+  public let kind: Kind
+  let descriptor: Int32
+  /// Bytes of the shared `kvm_run` of a vCPU.
+  let runByteCount: Int
+
+  /// Opens /dev/kvm and checks that it has what the monitor needs.
   public init() throws(KVMError) {
     descriptor = open("/dev/kvm", O_RDWR | O_CLOEXEC)
     guard descriptor >= 0 else {
@@ -17,7 +28,48 @@ public final class System: Sendable {
       default: throw .failed(operation: "opening /dev/kvm", errno: errno)
       }
     }
+    let version = kvm_call(descriptor, kvm_request_get_api_version, 0)
+    let size = kvm_call(descriptor, kvm_request_get_vcpu_mmap_size, 0)
+    runByteCount = Int(size)
+    kind = Self.probeKind()
+    guard version == KVM_API_VERSION, size > 0 else {
+      close(descriptor)
+      throw .missingCapability("version \(KVM_API_VERSION) of its interface")
+    }
+    let needed: [(UInt32, String)] = [
+      (UInt32(KVM_CAP_SYNC_REGS), "synchronised registers (KVM_CAP_SYNC_REGS)"),
+      (UInt32(KVM_CAP_IMMEDIATE_EXIT), "immediate exits (KVM_CAP_IMMEDIATE_EXIT)"),
+    ]
+    for (capability, name) in needed where !has(capability) {
+      close(descriptor)
+      throw .missingCapability(name)
+    }
   }
 
   deinit { close(descriptor) }
+
+  /// Whether KVM reports a capability (`KVM_CAP_*`).
+  public func has(_ capability: UInt32) -> Bool {
+    kvm_call(descriptor, kvm_request_check_extension, UInt(capability)) > 0
+  }
+
+  /// The rate of a vCPU's time-stamp counter in kHz.
+  public func timeStampKilohertz() throws(KVMError) -> UInt64 {
+    let machine = kvm_call(descriptor, kvm_request_create_vm, 0)
+    guard machine >= 0 else { throw .failed(operation: "KVM_CREATE_VM", errno: errno) }
+    defer { close(machine) }
+    let processor = kvm_call(machine, kvm_request_create_vcpu, 0)
+    guard processor >= 0 else { throw .failed(operation: "KVM_CREATE_VCPU", errno: errno) }
+    defer { close(processor) }
+    let rate = kvm_call(processor, kvm_request_get_tsc_khz, 0)
+    guard rate > 0 else { throw .failed(operation: "KVM_GET_TSC_KHZ", errno: errno) }
+    return UInt64(rate)
+  }
+
+  /// Hardware KVM needs VMX or SVM, and the processor says whether it has them.
+  private static func probeKind() -> Kind {
+    let vmx = nativeCPUID(leaf: 1).ecx & 1 << 5 != 0
+    let svm = nativeCPUID(leaf: 0x8000_0001).ecx & 1 << 2 != 0
+    return vmx || svm ? .hardware : .software
+  }
 }

@@ -177,6 +177,9 @@ final class EventChannels: Sendable {
     state.withLock { $0.domains[domain]?[port] }
   }
 
+  /// Keeps events from being delivered meanwhile.
+  func withLock(_ body: () -> Void) { state.withLock { _ in body() } }
+
   // MARK: Common parts
 
   private func allocate(_ port: EventPortState, for domain: DomainID) throws(HypercallError) -> EventPort {

@@ -23,15 +23,14 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
   /// The machine-to-physical table, readable by all guests.
   let machineToPhysical: MachineToPhysical
 
-  private struct Frame {
-    var owner: UInt16
-    var references: UInt32
-  }
   private struct State {
-    var frames: [Frame]
+    var references: [UInt32]
     var free: [UInt32]
   }
   private static let nobody: UInt16 = 0xffff
+  /// The owner of each frame. Written with the lock held; read without it at every page fault, where the domain's
+  /// own lock keeps the domain's own frames from being given away.
+  private let owners: UnsafeMutablePointer<Atomic<UInt16>>
   private let state: Mutex<State>
   /// What `base` maps; virtual machines get it as their memory.
   let file: MemoryFile
@@ -58,10 +57,15 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     monitor = MonitorFrames(first: tableFrames, count: monitorFrames)
     machineToPhysical = MachineToPhysical(
       base: file.base.assumingMemoryBound(to: UInt64.self), frameCount: count, tableFrames: tableFrames)
+    owners = .allocate(capacity: count)
+    for index in 0..<count { (owners + index).initialize(to: Atomic(Self.nobody)) }
     state = Mutex(
-      State(
-        frames: Array(repeating: Frame(owner: Self.nobody, references: 0), count: count),
-        free: (reserved..<count).map(UInt32.init)))
+      State(references: Array(repeating: 0, count: count), free: (reserved..<count).map(UInt32.init)))
+  }
+
+  deinit {
+    owners.deinitialize(count: frameCount)
+    owners.deallocate()
   }
 
   /// Frames that nobody owns and that can be allocated now.
@@ -71,7 +75,7 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
   public func allocate(for domain: DomainID) throws(HostError) -> MachineFrame {
     let frame: MachineFrame? = state.withLock { state in
       guard let index = state.free.popLast() else { return nil }
-      state.frames[Int(index)].owner = domain.rawValue
+      setOwner(Int(index), domain.rawValue)
       return MachineFrame(UInt64(index))
     }
     guard let frame else { throw .outOfFrames(needed: 1, free: 0) }
@@ -84,7 +88,7 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
       guard count >= 0, state.free.count >= count else { return (nil, state.free.count) }
       let taken = Array(state.free.suffix(count).reversed())
       state.free.removeLast(count)
-      for index in taken { state.frames[Int(index)].owner = domain.rawValue }
+      for index in taken { setOwner(Int(index), domain.rawValue) }
       return (taken.map { MachineFrame(UInt64($0)) }, 0)
     }
     guard let frames else { throw .outOfFrames(needed: count, free: free) }
@@ -98,10 +102,10 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
   public func free(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
     guard let index = guestIndex(frame) else { return false }
     let disowned = state.withLock { state in
-      guard state.frames[index].owner == domain.rawValue, state.frames[index].references == 0 else {
+      guard owner(at: index) == domain.rawValue, state.references[index] == 0 else {
         return false
       }
-      state.frames[index].owner = Self.nobody
+      setOwner(index, Self.nobody)
       return true
     }
     guard disowned else { return false }
@@ -111,43 +115,51 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     return true
   }
 
+  /// Takes back all frames of a domain that has ended.
+  /// - Returns: false if some have references, and stay the domain's.
+  func freeAll(ownedBy domain: DomainID) -> Bool {
+    var all = true
+    for index in monitorFrameCount..<frameCount where owner(at: index) == domain.rawValue {
+      if !free(MachineFrame(UInt64(index)), ownedBy: domain) { all = false }
+    }
+    return all
+  }
+
   public func owner(of frame: MachineFrame) -> DomainID? {
     guard let index = guestIndex(frame) else { return nil }
-    let owner = state.withLock { $0.frames[index].owner }
+    let owner = owner(at: index)
     return owner == Self.nobody ? nil : DomainID(owner)
   }
 
   public func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
     guard let index = guestIndex(frame) else { return false }
     return state.withLock { state in
-      guard state.frames[index].owner == domain.rawValue, state.frames[index].references < UInt32.max else {
-        return false
-      }
-      state.frames[index].references += 1
+      guard owner(at: index) == domain.rawValue, state.references[index] < UInt32.max else { return false }
+      state.references[index] += 1
       return true
     }
   }
 
   public func isUnused(_ frame: MachineFrame) -> Bool {
     guard let index = guestIndex(frame) else { return false }
-    return state.withLock { $0.frames[index].references == 0 }
+    return state.withLock { $0.references[index] == 0 }
   }
 
   public func release(_ frame: MachineFrame) {
     guard let index = guestIndex(frame) else { return }
     state.withLock { state in
-      precondition(state.frames[index].references > 0, "a reference was dropped that nobody took")
-      state.frames[index].references -= 1
+      precondition(state.references[index] > 0, "a reference was dropped that nobody took")
+      state.references[index] -= 1
     }
   }
 
   public func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool {
     guard let index = guestIndex(frame), to < .firstReserved else { return false }
     return state.withLock { state in
-      guard state.frames[index].owner == from.rawValue, state.frames[index].references == 0 else {
+      guard owner(at: index) == from.rawValue, state.references[index] == 0 else {
         return false
       }
-      state.frames[index].owner = to.rawValue
+      setOwner(index, to.rawValue)
       return true
     }
   }
@@ -156,6 +168,10 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     guard frame.rawValue < UInt64(frameCount) else { return nil }
     return base + Int(frame.rawValue) * frameSize
   }
+
+  private func owner(at index: Int) -> UInt16 { owners[index].load(ordering: .acquiring) }
+
+  private func setOwner(_ index: Int, _ owner: UInt16) { owners[index].store(owner, ordering: .releasing) }
 
   /// The index of a frame that may belong to a domain; nil for the monitor's and those out of range.
   private func guestIndex(_ frame: MachineFrame) -> Int? {

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// Start and end of a domain.
+extension Domain {
+  /// Starts vCPU 0; the others are the guest's to bring up.
+  public func start(_ initial: InitialState) throws(HostError) {
+    guard frames.owns(initial.root) else {
+      throw .badConfiguration("the initial page table, machine frame \(initial.root), is not the domain's")
+    }
+    guard let first = processors.first else { return }
+    let fresh = life.withLock { life in
+      defer { life.started = true }
+      return !life.started
+    }
+    guard fresh else { throw .badConfiguration("domain \(name) was started before") }
+    pinned.insert(initial.root)
+    try first.begin(root: initial.root)
+    first.registers.pointee.rsi = initial.startInfo.rawValue
+    first.resume(
+      GuestContext(
+        instruction: initial.entry.rawValue, codeSelector: Selector.code, flags: 0,
+        stack: initial.stack.rawValue, stackSelector: Selector.data))
+    first.wasInitialised = true
+    first.isUp.store(true, ordering: .sequentiallyConsistent)
+    let threads =
+      processors.map { processor in Thread { processor.run() } } + [Thread { self.timers.run() }]
+    life.withLock { $0.threads = threads }
+  }
+
+  /// Blocks until the domain has ended and all its vCPUs have stopped. One thread calls it.
+  public func wait() -> DomainEnd {
+    let threads = life.withLock { life in
+      defer { life.threads = [] }
+      return life.threads
+    }
+    for thread in threads { thread.join() }
+    return life.withLock { $0.end ?? .killed }
+  }
+
+  /// Starts, and waits for the end.
+  public func run(_ initial: InitialState) throws(HostError) -> DomainEnd {
+    try start(initial)
+    return wait()
+  }
+
+  /// Ends the domain from outside; `wait` returns `.killed` unless it had ended already.
+  public func kill() { end(.killed) }
+
+  /// Ends the domain for what its guest did to memory that it shares with a back end, or the like.
+  /// - Parameter reason: one line that names the cause.
+  public func crash(_ reason: String) { end(.crashed(CrashReport(reason: reason))) }
+
+  /// Whether the domain has ended; its vCPUs stop soon.
+  public var hasEnded: Bool { ended.load(ordering: .acquiring) }
+
+  /// The first end counts.
+  func end(_ how: DomainEnd) {
+    let first = life.withLock { life in
+      guard life.end == nil else { return false }
+      life.end = how
+      return true
+    }
+    guard first else { return }
+    ended.store(true, ordering: .sequentiallyConsistent)
+    timers.stop()
+    for processor in processors { processor.kick() }
+  }
+}
+
+extension Processor {
+  /// Shadow tables of one vCPU: 8 MiB of page tables.
+  private static let arenaFrames = 2048
+
+  /// Gives the vCPU its page tables.
+  func begin(root: MachineFrame) throws(HostError) {
+    kernelRoot = root
+    let arena = try TableArena(domain.frames.memory, frameCount: Self.arenaFrames)
+    pager = PlainShadowPager(frames: domain.frames, window: pages, arena: arena, kernelRoot: root) {
+      [unowned self] () throws(HostError) in try domain.forgetTranslations(for: self)
+    }
+  }
+}

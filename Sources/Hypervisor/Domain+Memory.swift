@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Interfaces
+import KVM
+
+/// The domain's memory: for the builder before the start, for the vCPUs afterwards.
+extension Domain {
+  /// The machine frame behind a guest frame as the domain was created; nil if there is none.
+  public func machineFrame(of frame: GuestFrame) -> MachineFrame? {
+    guard frame.rawValue < UInt64(initialFrames.count) else { return nil }
+    return initialFrames[Int(frame.rawValue)]
+  }
+
+  /// The 4096 bytes of a guest frame; nil if there is none.
+  public func bytes(of frame: GuestFrame) -> UnsafeMutableRawBufferPointer? {
+    guard let machine = machineFrame(of: frame), let bytes = host.memory.bytes(of: machine) else {
+      return nil
+    }
+    return UnsafeMutableRawBufferPointer(start: bytes, count: frameSize)
+  }
+
+  /// Fills a hypercall page: 128 slots of 32 bytes, one a hypercall number.
+  ///
+  /// A slot saves rcx and r11, which SYSCALL destroys, and returns; that of iret, which is jumped to, pushes the rest
+  /// of its frame. Source: xen/include/public/arch-x86/xen-x86_64.h, "Hypercall interface" and `iret_context`.
+  public func fillHypercallPage(_ frame: GuestFrame) {
+    guard let page = bytes(of: frame) else { return }
+    let breakpoint: UInt8 = 0xcc
+    for index in page.indices { page[index] = breakpoint }
+    for number in 0..<UInt8(128) {
+      // push %rcx; push %r11; mov $number,%eax; syscall; pop %r11; pop %rcx; ret
+      var code: [UInt8] = [0x51, 0x41, 0x53, 0xb8, number, 0, 0, 0, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3]
+      if UInt64(number) == HypercallNumber.interruptReturn.rawValue {
+        // push %rcx; push %r11; push %rax; mov $number,%eax; syscall
+        code = [0x51, 0x41, 0x53, 0x50, 0xb8, number, 0, 0, 0, 0x0f, 0x05]
+      }
+      for (index, byte) in code.enumerated() { page[Int(number) * 32 + index] = byte }
+    }
+  }
+
+  // MARK: Grant table
+
+  /// Writes one entry of the domain's own grant table, as the toolstack does for console (entry 0) and xenstore
+  /// (entry 1) before the start.
+  /// - Precondition: the reference lies in the first frame of the table, below 512.
+  public func setGrant(_ reference: GrantReference, _ entry: GrantEntry) {
+    precondition(
+      reference.rawValue < UInt32(GrantEntry.perFrame), "the toolstack's entries are the first ones")
+    guard let frame = grantFrames.first, let table = host.memory.bytes(of: frame) else { return }
+    let place = table + Int(reference.rawValue) * 8
+    place.storeBytes(of: entry.domain.rawValue, toByteOffset: 2, as: UInt16.self)
+    place.storeBytes(of: entry.frame, toByteOffset: 4, as: UInt32.self)
+    place.storeBytes(of: entry.flags.rawValue, as: UInt16.self)
+  }
+
+  func beginGrantTable() throws(HostError) {
+    guard let first = grantFrames.first, let entries = host.memory.bytes(of: first) else { return }
+    let status = host.withGrants { grants in
+      let added = grants.addDomain(id, maximumFrames: maximumGrantFrames, maximumHandles: 1 << 14)
+      return added == .okay ? grants.grow(id, entries: entries) : added
+    }
+    guard status == .okay else { throw .badConfiguration("the grant tables take no domain \(id): \(status)") }
+  }
+
+  /// Adds frames to the grant table until it has `count`; false if there are no frames left.
+  func growGrantTable(to count: Int) -> Bool {
+    while grantFrames.count < count {
+      guard let frame = try? host.memory.allocate(for: id), let entries = host.memory.bytes(of: frame) else {
+        return false
+      }
+      guard host.withGrants({ $0.grow(id, entries: entries) }) == .okay else {
+        _ = host.memory.free(frame, ownedBy: id)
+        return false
+      }
+      _ = host.memory.retain(frame, ownedBy: id)
+      grantFrames.append(frame)
+    }
+    return true
+  }
+
+  /// Takes all memory back after the end; false while others map the domain's grants.
+  func releaseMemory() -> Bool {
+    host.events.removeDomain(id)
+    guard host.withGrants({ $0.removeDomain(id) }) else { return false }
+    let memory = host.memory
+    for frame in grantFrames + [sharedInfo] { memory.release(frame) }
+    grantFrames = []
+    for processor in processors {
+      if let frame = processor.infoFrame { memory.release(frame) }
+      processor.infoFrame = nil
+    }
+    return memory.freeAll(ownedBy: id)
+  }
+
+  // MARK: Translations
+
+  /// Drops all translations of the other vCPUs. When it returns none of them is in the guest, and none can enter
+  /// before the lock, which the caller holds, is free.
+  func flushOthers(than current: Processor?) {
+    for processor in processors where processor !== current && processor.isUp.load(ordering: .acquiring) {
+      processor.flushRequested.store(true, ordering: .sequentiallyConsistent)
+      stop(processor)
+    }
+  }
+
+  /// Waits until a vCPU is out of the guest; it stays out as long as the caller holds the lock.
+  private func stop(_ processor: Processor) {
+    var tries = 0
+    while processor.inGuest.load(ordering: .sequentiallyConsistent) {
+      if tries & 0xff == 0 { processor.kick() }
+      tries += 1
+      sched_yield()
+    }
+  }
+
+  /// Makes KVM forget what it derived from shadow tables that are to be used again.
+  func forgetTranslations(for current: Processor) throws(HostError) {
+    current.statistics.count(.recycles)
+    for processor in processors where processor !== current { stop(processor) }
+    do throws(KVMError) { try machine.forgetTranslations() } catch { throw .kvm(error) }
+  }
+}

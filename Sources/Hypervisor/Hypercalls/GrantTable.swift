@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// `grant_table_op`: arguments are copied in once, then `GrantTables` decides. Source:
+/// xen/include/public/grant_table.h, version 1.
+extension Processor {
+  private enum GrantOperation: UInt64 {
+    case map = 0
+    case unmap = 1
+    case setupTable = 2
+    case transfer = 4
+    case copy = 5
+    case querySize = 6
+    case setVersion = 8
+    case getVersion = 10
+
+    /// The bytes of its structure, and where the status stands in it.
+    var layout: (size: Int, status: Int) {
+      switch self {
+      case .map: (32, 18)
+      case .unmap: (24, 20)
+      case .setupTable: (24, 8)
+      case .transfer: (24, 16)
+      case .copy: (40, 36)
+      case .querySize: (16, 12)
+      case .setVersion: (4, 0)
+      case .getVersion: (8, 0)
+      }
+    }
+  }
+
+  /// Flags of a mapping (`GNTMAP_*`).
+  private enum MapFlag {
+    static let device: UInt32 = 1
+    static let host: UInt32 = 2
+    static let readOnly: UInt32 = 4
+    static let containsEntry: UInt32 = 16
+  }
+
+  func grantTableOperation(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
+    guard let operation = GrantOperation(rawValue: arguments.first) else { throw .notImplemented }
+    let count = arguments.third & 0xffff_ffff
+    if operation == .setVersion || operation == .getVersion {
+      return try grantVersion(operation, arguments.second, count)
+    }
+    let (size, statusOffset) = operation.layout
+    try forEach(count) { index throws(HypercallError) in
+      let address = arguments.second &+ index &* UInt64(size)
+      var block = try argument(address, byteCount: size)
+      let status: GrantStatus
+      switch operation {
+      case .map: status = mapGrant(&block)
+      case .unmap: status = try unmapGrant(block)
+      case .setupTable: status = try setupGrantTable(block)
+      case .transfer: status = try transferFrame(block)
+      case .copy: status = copyGrant(block)
+      case .querySize: status = queryGrantTable(&block)
+      case .setVersion, .getVersion: throw .notImplemented
+      }
+      block.set(statusOffset, u16: UInt16(bitPattern: status.rawValue))
+      try reply(block, byteCount: size, to: address)
+    }
+    return 0
+  }
+
+  /// Only version 1 exists.
+  private func grantVersion(_ operation: GrantOperation, _ address: UInt64, _ count: UInt64)
+    throws(HypercallError)
+    -> Int64
+  {
+    guard count == 1 else { throw .invalid }
+    if operation == .setVersion {
+      let wanted = try argument(address, byteCount: 4).u32(0)
+      try write(UInt32(1), to: address)
+      guard wanted == 1 else { throw .invalid }
+    } else {
+      try requireSelf(DomainID(try argument(address, byteCount: 8).u16(0)))
+      try write(UInt32(1), to: address &+ 4)
+    }
+    return 0
+  }
+
+  private func resolve(_ domain: UInt16) -> DomainID {
+    DomainID(domain) == .current ? self.domain.id : DomainID(domain)
+  }
+
+  // MARK: The table
+
+  /// `struct gnttab_setup_table`: dom (16 bits), nr_frames (32), status (16), frame_list (pointer).
+  private func setupGrantTable(_ block: ArgumentBlock) throws(HypercallError) -> GrantStatus {
+    guard resolve(block.u16(0)) == domain.id else { return .permissionDenied }
+    let wanted = Int(block.u32(4))
+    guard wanted <= domain.maximumGrantFrames else { return .generalError }
+    guard domain.growGrantTable(to: wanted) else { return .generalError }
+    for (index, frame) in domain.grantFrames.prefix(wanted).enumerated() {
+      try write(frame.rawValue, to: block.u64(16) &+ UInt64(index) * 8)
+    }
+    return .okay
+  }
+
+  /// `struct gnttab_query_size`: dom, nr_frames, max_nr_frames, status.
+  private func queryGrantTable(_ block: inout ArgumentBlock) -> GrantStatus {
+    guard resolve(block.u16(0)) == domain.id else { return .permissionDenied }
+    let answer = domain.host.withGrants { $0.size(of: domain.id) }
+    block.set(4, u32: UInt32(clamping: answer.frames))
+    block.set(8, u32: UInt32(clamping: answer.maximumFrames))
+    return answer.status
+  }
+
+  // MARK: Mappings
+
+  /// `struct gnttab_map_grant_ref`: host_addr (64 bits), flags (32), ref (32), dom (16), status (16), handle (32),
+  /// dev_bus_addr (64).
+  private func mapGrant(_ block: inout ArgumentBlock) -> GrantStatus {
+    let flags = block.u32(8)
+    let host = flags & MapFlag.host != 0
+    let readOnly = flags & MapFlag.readOnly != 0
+    let granter = resolve(block.u16(16))
+    var slot: UnsafeMutablePointer<UInt64>?
+    if host {
+      slot = entrySlot(block.u64(0), isEntry: flags & MapFlag.containsEntry != 0)
+      guard slot != nil else { return .generalError }
+    }
+    let request = GrantMapRequest(
+      granter: granter, reference: GrantReference(block.u32(12)), readOnly: readOnly, host: host,
+      device: flags & MapFlag.device != 0)
+    let mapping = domain.host.withGrants { $0.map(request, by: domain.id) }
+    guard mapping.status == .okay else { return mapping.status }
+    if host, let slot {
+      domain.frames.addGranted(mapping.frame, readOnly: readOnly)
+      domain.grantMappings[mapping.handle] = GrantedFrame(frame: mapping.frame, readOnly: readOnly)
+      var bits = PageTableEntry.present | PageTableEntry.user | PageTableEntry.accessed
+      if !readOnly { bits |= PageTableEntry.writable | PageTableEntry.dirty }
+      slot.storeShared(PageTableEntry(mapping.frame, bits).rawValue)
+    }
+    block.set(20, u32: mapping.handle.rawValue)
+    block.set(24, u64: mapping.frame.address.rawValue)
+    return .okay
+  }
+
+  /// `struct gnttab_unmap_grant_ref`: host_addr, dev_bus_addr (64 bits each), handle (32), status (16).
+  private func unmapGrant(_ block: ArgumentBlock) throws(HypercallError) -> GrantStatus {
+    let handle = GrantHandle(block.u32(16))
+    let host = block.u64(0) != 0
+    let mapped = domain.grantMappings[handle]
+    var slot: UnsafeMutablePointer<UInt64>?
+    if host, let mapped {
+      // The caller names the address, or the entry, of the mapping; either must lead to the frame.
+      for isEntry in [false, true] where slot == nil {
+        guard let found = entrySlot(block.u64(0), isEntry: isEntry) else { continue }
+        if PageTableEntry(found.loadShared()).frame == mapped.frame { slot = found }
+      }
+      guard slot != nil else { return .badVirtualAddress }
+    }
+    // No vCPU may reach the frame when the granter is told that it is free.
+    try flush(everywhere: true)
+    let result = domain.host.withGrants {
+      $0.unmap(handle, host: host, device: block.u64(8) != 0, by: domain.id)
+    }
+    guard result.status == .okay, host, let mapped, let slot else { return result.status }
+    domain.frames.dropGranted(mapped.frame, readOnly: mapped.readOnly)
+    domain.grantMappings[handle] = nil
+    slot.storeShared(0)
+    return .okay
+  }
+
+  /// The level-1 entry that a mapping is made in: of an address, or named by its own machine address.
+  private func entrySlot(_ value: UInt64, isEntry: Bool) -> UnsafeMutablePointer<UInt64>? {
+    guard isEntry else { return try? levelOneSlot(for: VirtualAddress(value)).slot }
+    let address = MachineAddress(value)
+    guard address.rawValue % 8 == 0, let entries = domain.frames.entries(of: address.frame) else {
+      return nil
+    }
+    return entries + address.offset / 8
+  }
+
+  // MARK: Copies and transfers
+
+  private enum CopyFlag {
+    static let sourceIsGrant: UInt16 = 1
+    static let destinationIsGrant: UInt16 = 2
+  }
+
+  /// `struct gnttab_copy`: source and dest, each frame or reference (64 bits), domid (16), offset (16), 16 bytes; then
+  /// len (16), flags (16), status (16).
+  private func copyGrant(_ block: ArgumentBlock) -> GrantStatus {
+    let flags = block.u16(34)
+    func end(_ offset: Int, isGrant: Bool) -> GrantCopyEnd? {
+      let holder = resolve(block.u16(offset + 8))
+      if isGrant { return .grant(holder, GrantReference(block.u32(offset))) }
+      return holder == domain.id ? .frame(MachineFrame(block.u64(offset))) : nil
+    }
+    guard let source = end(0, isGrant: flags & CopyFlag.sourceIsGrant != 0),
+      let destination = end(16, isGrant: flags & CopyFlag.destinationIsGrant != 0)
+    else { return .permissionDenied }
+    return domain.host.withGrants {
+      $0.copy(
+        from: source, at: Int(block.u16(10)), to: destination, at: Int(block.u16(26)),
+        count: Int(block.u16(32)),
+        by: domain.id)
+    }
+  }
+
+  /// `struct gnttab_transfer`: mfn (64 bits), domid (16), ref (32), status (16).
+  private func transferFrame(_ block: ArgumentBlock) throws(HypercallError) -> GrantStatus {
+    let frame = MachineFrame(block.u64(0))
+    guard domain.frames.owns(frame) else { return .badPage }
+    try flush(everywhere: true)
+    let receiver = resolve(block.u16(8))
+    let status = domain.host.withGrants {
+      $0.transfer(frame, to: receiver, GrantReference(block.u32(12)), by: domain.id)
+    }
+    guard status == .okay else { return status }
+    domain.frames.forgetTable(frame)
+    domain.pinned.remove(frame)
+    domain.currentFrames -= 1
+    return .okay
+  }
+}
+
+/// A frame that a domain reaches through a grant of another.
+struct GrantedFrame {
+  var frame: MachineFrame
+  var readOnly: Bool
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Interfaces
+
+/// Hypercalls that change the guest's page tables.
+///
+/// What a guest stores there is checked here as a courtesy, so that it gets an error rather than its end; what
+/// protects others is that every entry is checked again when a shadow is filled from it.
+extension Processor {
+  private static let anyVirtualCPU = UInt64(0x7ff0)
+
+  // MARK: mmu_update
+
+  /// `mmu_update`: `struct mmu_update` is ptr (the kind in its low two bits) and val; 16 bytes.
+  func mmuUpdate(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
+    let foreign = arguments.fourth
+    guard foreign & 0xffff == Self.anyVirtualCPU || foreign & 0xffff == UInt64(domain.id.rawValue),
+      foreign >> 16 == 0
+    else { throw .noSuchDomain }
+    var done: UInt32 = 0
+    defer { if arguments.third != 0 { try? write(done, to: arguments.third) } }
+    try forEach(arguments.second) { index throws(HypercallError) in
+      let request = try argument(arguments.first &+ index &* 16, byteCount: 16)
+      try update(request.u64(0), request.u64(8))
+      done &+= 1
+    }
+    return 0
+  }
+
+  private enum UpdateKind: UInt64 {
+    case normal = 0
+    case machineToPhysical = 1
+    case preserveAccessedAndDirty = 2
+  }
+
+  private func update(_ pointer: UInt64, _ value: UInt64) throws(HypercallError) {
+    guard let kind = UpdateKind(rawValue: pointer & 3) else { throw .notImplemented }
+    let address = MachineAddress(pointer & ~3)
+    switch kind {
+    case .machineToPhysical:
+      guard domain.frames.owns(address.frame) else { throw .invalid }
+      domain.frames.memory.machineToPhysical[address.frame] = value
+    case .normal, .preserveAccessedAndDirty:
+      guard address.rawValue % 8 == 0, let entries = domain.frames.entries(of: address.frame) else {
+        throw .invalid
+      }
+      try setEntry(
+        entries + address.offset / 8, PageTableEntry(value), preserving: kind == .preserveAccessedAndDirty)
+      pager?.guestEntryWritten(address.frame, index: address.offset / 8)
+    }
+  }
+
+  /// Stores an entry if a guest may have it.
+  private func setEntry(
+    _ slot: UnsafeMutablePointer<UInt64>, _ entry: PageTableEntry, preserving: Bool = false
+  ) throws(HypercallError) {
+    if entry.isPresent {
+      guard domain.frames.mayReach(entry.frame, writing: entry.has(PageTableEntry.writable)) else {
+        throw .invalid
+      }
+    }
+    let kept = PageTableEntry.accessed | PageTableEntry.dirty
+    for _ in 0..<16 {
+      let old = slot.loadShared()
+      let new = preserving ? entry.rawValue | old & kept : entry.rawValue
+      if slot.replaceShared(old, with: new) { return }
+    }
+    // Another vCPU of the guest stores to the same entry all the time: last come, last served.
+    slot.storeShared(entry.rawValue)
+  }
+
+  // MARK: update_va_mapping
+
+  /// `update_va_mapping`: address, entry, flags (bits 0 and 1: 1 flush all, 2 flush the address; bit 2: on all
+  /// vCPUs; from bit 2 on otherwise a pointer to a bitmap of vCPUs).
+  func updateVirtualMapping(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
+    let address = VirtualAddress(arguments.first)
+    let (table, slot) = try levelOneSlot(for: address)
+    try setEntry(slot, PageTableEntry(arguments.second))
+    pager?.guestEntryWritten(table, index: address.tableIndex(1))
+    let everywhere = arguments.third & ~3 != 0
+    switch arguments.third & 3 {
+    case 1: try flush(everywhere: everywhere)
+    case 2: try invalidate(address, everywhere: everywhere)
+    case 3: throw .invalid
+    default: break
+    }
+    return 0
+  }
+
+  /// The entry of the guest's kernel tables that maps an address, whatever it holds.
+  func levelOneSlot(for address: VirtualAddress) throws(HypercallError)
+    -> (table: MachineFrame, slot: UnsafeMutablePointer<UInt64>)
+  {
+    guard address.isCanonical, !address.isHypervisors else { throw .invalid }
+    var table = kernelRoot
+    for level in stride(from: 4, through: 2, by: -1) {
+      guard let entries = domain.frames.entries(of: table) else { throw .invalid }
+      let entry = PageTableEntry((entries + address.tableIndex(level)).loadShared())
+      guard entry.isPresent, !entry.has(PageTableEntry.large) else { throw .invalid }
+      table = entry.frame
+    }
+    guard let entries = domain.frames.entries(of: table) else { throw .invalid }
+    return (table, entries + address.tableIndex(1))
+  }
+
+  // MARK: mmuext_op
+
+  private enum ExtendedOperation: UInt32 {
+    case pinLevelOne = 0
+    case pinLevelTwo = 1
+    case pinLevelThree = 2
+    case pinLevelFour = 3
+    case unpin = 4
+    case newBasePointer = 5
+    case flushLocal = 6
+    case invalidateLocal = 7
+    case flushSome = 8
+    case invalidateSome = 9
+    case flushAll = 10
+    case invalidateAll = 11
+    case flushCache = 12
+    case setLDT = 13
+    case newUserBasePointer = 15
+    case clearPage = 16
+    case copyPage = 17
+    case flushCacheGlobal = 18
+  }
+
+  /// `mmuext_op`: `struct mmuext_op` is cmd (32 bits), padding, arg1 (64), arg2 (64); 24 bytes.
+  func extendedMMUOperations(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
+    let foreign = arguments.fourth & 0xffff
+    guard foreign == Self.anyVirtualCPU || foreign == UInt64(domain.id.rawValue) else { throw .noSuchDomain }
+    var done: UInt32 = 0
+    defer { if arguments.third != 0 { try? write(done, to: arguments.third) } }
+    try forEach(arguments.second) { index throws(HypercallError) in
+      let request = try argument(arguments.first &+ index &* 24, byteCount: 24)
+      guard let operation = ExtendedOperation(rawValue: request.u32(0)) else { throw .notImplemented }
+      try extended(operation, request.u64(8), request.u64(16))
+      done &+= 1
+    }
+    return 0
+  }
+
+  private func extended(_ operation: ExtendedOperation, _ first: UInt64, _ second: UInt64)
+    throws(HypercallError)
+  {
+    switch operation {
+    case .pinLevelOne, .pinLevelTwo, .pinLevelThree, .pinLevelFour: try pin(MachineFrame(first))
+    case .unpin: try unpin(MachineFrame(first))
+    case .newBasePointer: try loadKernelRoot(MachineFrame(first))
+    case .newUserBasePointer: try loadUserRoot(MachineFrame(first))
+    case .flushLocal: try flush(everywhere: false)
+    case .invalidateLocal: try invalidate(VirtualAddress(first), everywhere: false)
+    case .flushSome, .flushAll: try flush(everywhere: true)
+    case .invalidateSome, .invalidateAll: try invalidate(VirtualAddress(first), everywhere: true)
+    case .flushCache, .flushCacheGlobal: break
+    case .setLDT:
+      // An empty one is what kernels load; a filled one is not supported.
+      guard second == 0 else { throw .notImplemented }
+    case .clearPage, .copyPage:
+      guard domain.frames.owns(MachineFrame(first)),
+        let to = domain.frames.memory.bytes(of: MachineFrame(first))
+      else { throw .invalid }
+      guard operation == .copyPage else {
+        memset(to, 0, frameSize)
+        return
+      }
+      guard domain.frames.owns(MachineFrame(second)),
+        let from = domain.frames.memory.bytes(of: MachineFrame(second))
+      else { throw .invalid }
+      memmove(to, from, frameSize)
+    }
+  }
+
+  /// Pinning takes a frame as a page table. What it holds is checked when it is used.
+  private func pin(_ frame: MachineFrame) throws(HypercallError) {
+    guard domain.frames.owns(frame) else { throw .invalid }
+    domain.frames.markTable(frame)
+    domain.pinned.insert(frame)
+  }
+
+  private func unpin(_ frame: MachineFrame) throws(HypercallError) {
+    guard domain.pinned.remove(frame) != nil else { throw .invalid }
+  }
+
+  func loadKernelRoot(_ frame: MachineFrame) throws(HypercallError) {
+    guard domain.frames.owns(frame) else { throw .invalid }
+    kernelRoot = frame
+    try paging { pager throws(HostError) in try pager.load(kernel: frame) }
+  }
+
+  private func loadUserRoot(_ frame: MachineFrame) throws(HypercallError) {
+    guard frame.rawValue == 0 || domain.frames.owns(frame) else { throw .invalid }
+    userRoot = frame.rawValue == 0 ? nil : frame
+    let root = userRoot
+    try paging { pager throws(HostError) in try pager.load(user: root) }
+  }
+
+  // MARK: Flushes
+
+  func flush(everywhere: Bool) throws(HypercallError) {
+    statistics.count(.flushes)
+    try paging { pager throws(HostError) in try pager.flush() }
+    if everywhere { domain.flushOthers(than: self) }
+  }
+
+  private func invalidate(_ address: VirtualAddress, everywhere: Bool) throws(HypercallError) {
+    statistics.count(.flushes)
+    try paging { pager throws(HostError) in try pager.invalidate(address) }
+    if everywhere { domain.flushOthers(than: self) }
+  }
+
+  private func paging(_ body: (any ShadowPager) throws(HostError) -> Void) throws(HypercallError) {
+    guard let pager else { return }
+    do throws(HostError) { try body(pager) } catch {
+      crash("the shadow page tables could not be dropped: \(error)")
+      throw .noMemory
+    }
+  }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// Small hypercalls.
+extension Processor {
+  private static let longestConsoleWrite: UInt64 = 4096
+
+  /// `console_io`: the emergency console; reading finds nothing.
+  func consoleIO(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
+    let (write, read): (UInt64, UInt64) = (0, 1)
+    if arguments.first == read { return 0 }
+    guard arguments.first == write else { throw .notImplemented }
+    let count = Int(min(arguments.second & 0xffff_ffff, Self.longestConsoleWrite))
+    var bytes = [UInt8](repeating: 0, count: count)
+    let result: Result<Void, HypercallError> = bytes.withUnsafeMutableBytes { buffer in
+      do throws(HypercallError) { return .success(try copyIn(arguments.third, into: buffer)) } catch {
+        return .failure(error)
+      }
+    }
+    try result.get()
+    domain.emergencyConsole?(bytes)
+    return Int64(count)
+  }
+
+  /// `vm_assist`: enable (0) or disable (1) one of the known kinds. None needs anything done here: page tables are
+  /// always writable the way that the ABI wants, and 32-bit segments are always whole.
+  func assist(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
+    let knownKinds: UInt64 = 6
+    guard arguments.first <= 1, arguments.second < knownKinds else { throw .invalid }
+    return 0
+  }
+
+  /// `physdev_op`: a virtual I/O privilege level and port bitmap are accepted, and give nothing.
+  func physicalDeviceOperation(_ command: UInt64) throws(HypercallError) -> Int64 {
+    let setPrivilegeLevel: UInt64 = 6
+    let setPortBitmap: UInt64 = 7
+    guard command == setPrivilegeLevel || command == setPortBitmap else { throw .notImplemented }
+    return 0
+  }
+
+  /// `set_timer_op`: an absolute system time; 0 switches the timer off.
+  func setTimer(_ deadline: UInt64) -> Int64 {
+    domain.timers.set(index, deadline: deadline == 0 ? nil : deadline)
+    return 0
+  }
+}

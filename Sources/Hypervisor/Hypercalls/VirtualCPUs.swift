@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Interfaces
+
+/// `vcpu_op`. Source: xen/include/public/vcpu.h.
+extension Processor {
+  private enum VirtualCPUOperation: UInt64 {
+    case initialise = 0
+    case up = 1
+    case down = 2
+    case isUp = 3
+    case getRunState = 4
+    case registerRunState = 5
+    case stopPeriodicTimer = 7
+    case setSingleShotTimer = 8
+    case stopSingleShotTimer = 9
+    case registerInfo = 10
+    case registerTime = 13
+  }
+
+  func virtualCPUOperation(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
+    let target = try peer(arguments.second)
+    guard let operation = VirtualCPUOperation(rawValue: arguments.first) else { throw .notImplemented }
+    let address = arguments.third
+    switch operation {
+    case .initialise: try initialise(target, from: address)
+    case .up:
+      guard target.wasInitialised else { throw .invalid }
+      target.isUp.store(true, ordering: .sequentiallyConsistent)
+      target.kick()
+    case .down:
+      target.isUp.store(false, ordering: .sequentiallyConsistent)
+      target.kick()
+    case .isUp: return target.isUp.load(ordering: .acquiring) ? 1 : 0
+    case .getRunState: try writeRunState(to: address)
+    case .registerRunState: try writeRunState(to: try readWord(address))
+    // There is no periodic timer, so it has stopped.
+    case .stopPeriodicTimer: break
+    case .setSingleShotTimer: try setSingleShot(address)
+    case .stopSingleShotTimer: domain.timers.set(index, deadline: nil)
+    case .registerInfo: try target.moveInfo(try argument(address, byteCount: 16))
+    case .registerTime:
+      let place = try readWord(address)
+      guard place != 0 else { return 0 }
+      var copy = [UInt8](repeating: 0, count: 32)
+      let result: Result<Void, HypercallError> = copy.withUnsafeMutableBytes { bytes in
+        guard let base = bytes.baseAddress else { return .success(()) }
+        domain.clock.publish(at: base, offset: target.timeStampOffset)
+        do throws(HypercallError) {
+          return .success(try copyOut(UnsafeRawBufferPointer(bytes), to: place))
+        } catch {
+          return .failure(error)
+        }
+      }
+      try result.get()
+    }
+    return 0
+  }
+
+  /// `struct vcpu_runstate_info`: state (32 bits), state_entry_time, time[4] (64 each). Always running, so far.
+  private func writeRunState(to address: UInt64) throws(HypercallError) {
+    var block = ArgumentBlock()
+    block.set(8, u64: domain.clock.now)
+    block.set(16, u64: domain.clock.now)
+    try reply(block, byteCount: 48, to: address)
+  }
+
+  /// `struct vcpu_set_singleshot_timer`: timeout_abs_ns (64 bits), flags (32; bit 0: refuse what is past).
+  private func setSingleShot(_ address: UInt64) throws(HypercallError) {
+    let block = try argument(address, byteCount: 16)
+    if block.u32(8) & 1 != 0, block.u64(0) < domain.clock.now { throw .timeExpired }
+    domain.timers.set(index, deadline: max(block.u64(0), 1))
+  }
+
+  /// `struct vcpu_register_vcpu_info`: mfn (64 bits), offset (32). Once for each vCPU.
+  private func moveInfo(_ block: ArgumentBlock) throws(HypercallError) {
+    let frame = MachineFrame(block.u64(0))
+    let offset = Int(block.u32(8))
+    guard infoFrame == nil, offset <= frameSize - ProcessorInfo.size, offset % 8 == 0 else { throw .invalid }
+    let memory = domain.frames.memory
+    guard let bytes = memory.bytes(of: frame), memory.retain(frame, ownedBy: domain.id) else {
+      throw .invalid
+    }
+    infoFrame = frame
+    memcpy(bytes + offset, info.base, ProcessorInfo.size)
+    domain.moveInfo(of: self, to: ProcessorInfo(base: bytes + offset))
+  }
+
+  // MARK: VCPUOP_initialise
+
+  /// Offsets in `struct vcpu_guest_context` of a 64-bit guest. Source: xen/include/public/arch-x86/xen.h.
+  private enum Context {
+    static let userRegisters = 520
+    static let trapTable = userRegisters + 200
+    static let descriptorFrames = trapTable + 256 * 16 + 16
+    static let descriptorCount = descriptorFrames + 16 * 8
+    static let kernelStackPointer = descriptorCount + 16
+    static let controlRegisters = kernelStackPointer + 8
+    static let callbacks = controlRegisters + 16 * 8
+    static let segmentBases = callbacks + 4 * 8
+    static let size = segmentBases + 3 * 8
+  }
+
+  /// Gives a vCPU that is down its first state.
+  private func initialise(_ target: Processor, from address: UInt64) throws(HypercallError) {
+    guard !target.wasInitialised, !target.isUp.load(ordering: .acquiring) else { throw .exists }
+    var words = [UInt64](repeating: 0, count: Context.size / 8)
+    let result: Result<Void, HypercallError> = words.withUnsafeMutableBytes { bytes in
+      do throws(HypercallError) { return .success(try copyIn(address, into: bytes)) } catch {
+        return .failure(error)
+      }
+    }
+    try result.get()
+    func word(_ offset: Int) -> UInt64 { words[offset / 8] }
+
+    let rootValue = word(Context.controlRegisters + 3 * 8)
+    let root = MachineAddress(rawValue: rawFrameAddress(rootValue)).frame
+    guard domain.frames.owns(root) else { throw .invalid }
+    let count = Int(min((word(Context.descriptorCount) + 511) / 512, 14))
+    let frames = (0..<count).map { MachineFrame(word(Context.descriptorFrames + $0 * 8)) }
+    _ = try target.setDescriptorTable(frames)
+    for vector in 0..<256 {
+      let flags = UInt8(truncatingIfNeeded: word(Context.trapTable + vector * 16) >> 8)
+      target.setTrapGate(vector, flags: flags, handler: word(Context.trapTable + vector * 16 + 8))
+    }
+    target.kernelStack.pointer = word(Context.kernelStackPointer)
+    target.eventCallback = Callback(handler: word(Context.callbacks), masksEvents: true)
+    target.failsafeCallback = Callback(handler: word(Context.callbacks + 8))
+    target.systemCallCallback = Callback(handler: word(Context.callbacks + 16))
+    do throws(HostError) {
+      try target.begin(root: root)
+    } catch { throw .noMemory }
+    target.setInitialRegisters { word(Context.userRegisters + $0 * 8) }
+    _ = target.setSegmentBase(.fs, word(Context.segmentBases))
+    _ = target.setSegmentBase(.gsKernel, word(Context.segmentBases + 8))
+    _ = target.setSegmentBase(.gsUser, word(Context.segmentBases + 16))
+    target.wasInitialised = true
+  }
+
+  /// CR3 as the ABI has it: the frame's number, whose bits above 2⁵² would stand in the low bits.
+  private func rawFrameAddress(_ control: UInt64) -> UInt64 { control & PageTableEntry.frameMask }
+
+  /// `struct cpu_user_regs`: r15 … r12, rbp, rbx, r11 … r8, rax, rcx, rdx, rsi, rdi, error code, rip, cs, rflags, rsp.
+  private func setInitialRegisters(_ word: (Int) -> UInt64) {
+    let order = [15, 14, 13, 12, 5, 3, 11, 10, 9, 8, 0, 1, 2, 6, 7]
+    for (index, number) in order.enumerated() { generalRegister(number).pointee = word(index) }
+    resume(
+      GuestContext(
+        instruction: word(16), codeSelector: Selector.code, flags: word(18), stack: word(19),
+        stackSelector: Selector.data))
+  }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// The monitor's pages that all vCPUs of a host share: interrupt gates, exit stubs, the tables that map the
+/// machine-to-physical table.
+final class MonitorPages: Sendable {
+  /// Pages of the window, from `MonitorWindow.Page.interrupts` on: gates, stubs, the landing place of SYSCALL.
+  let interrupts: MachineFrame
+  let stubs: MachineFrame
+  let systemCall: MachineFrame
+  /// Level-2 tables of the machine-to-physical table, for the window's level-3 slots from 1 on.
+  let machineToPhysicalTables: [MachineFrame]
+
+  init(_ memory: MachineMemory) throws(HostError) {
+    let bytesPerTable = 1 << 30
+    let size = memory.machineToPhysical.byteCount
+    let tables = (size + bytesPerTable - 1) / bytesPerTable
+    guard tables <= MonitorWindow.machineToPhysicalSlots else {
+      throw .badConfiguration("a host's memory is at most 1 TiB")
+    }
+    let piece = try memory.monitor.allocate(3 + tables)
+    let frames = piece.map { MachineFrame(UInt64($0)) }
+    interrupts = frames[0]
+    stubs = frames[1]
+    systemCall = frames[2]
+    machineToPhysicalTables = Array(frames[3...])
+    for frame in frames { memory.monitorBytes(frame).initialize(repeating: 0, count: frameSize) }
+    Self.writeStubs(memory.monitorBytes(stubs))
+    Self.writeGates(memory.monitorWords(interrupts))
+    // out %al, $port; ud2
+    let landing: [UInt8] = [0xe6, UInt8(MonitorWindow.Port.systemCall), 0x0f, 0x0b]
+    for (index, byte) in landing.enumerated() { memory.monitorBytes(systemCall)[index] = byte }
+    for (number, table) in machineToPhysicalTables.enumerated() {
+      for index in 0..<entriesPerTable {
+        let offset = number * bytesPerTable + index << 21
+        guard offset < size else { break }
+        // The machine-to-physical table begins with the pool.
+        let flags =
+          PageTableEntry.present | PageTableEntry.user | PageTableEntry.accessed | PageTableEntry.large
+        memory.monitorWords(table)[index] =
+          PageTableEntry(MachineFrame(UInt64(offset >> 12)), flags | PageTableEntry.noExecute).rawValue
+      }
+    }
+  }
+
+  private static let stubSize = 4
+
+  /// One stub a vector: out %al, $port; hlt.
+  private static func writeStubs(_ bytes: UnsafeMutablePointer<UInt8>) {
+    for vector in 0..<256 {
+      let port = min(vector, Int(MonitorWindow.Port.firstShared))
+      for (index, byte) in [0xe6, UInt8(port), 0xf4].enumerated() { bytes[vector * stubSize + index] = byte }
+    }
+  }
+
+  /// Interrupt gates to ring 0. Gates that a guest may name with INT have DPL 3; others give a #GP.
+  private static func writeGates(_ words: UnsafeMutablePointer<UInt64>) {
+    for vector in 0..<256 {
+      let address = MonitorWindow.address(ofPage: MonitorWindow.Page.stubs) + UInt64(vector * stubSize)
+      let level: UInt64 = vector == 3 || vector == 4 ? 3 : 0
+      let presentInterruptGate: UInt64 = 0x8e | level << 5
+      words[vector * 2] =
+        address & 0xffff | UInt64(Selector.monitorCode) << 16 | presentInterruptGate << 40
+        | (address >> 16 & 0xffff) << 48
+      words[vector * 2 + 1] = address >> 32
+    }
+  }
+}
+
+extension MachineMemory {
+  /// The bytes of one of the monitor's own frames.
+  func monitorBytes(_ frame: MachineFrame) -> UnsafeMutablePointer<UInt8> {
+    precondition(frame.rawValue < UInt64(monitorFrameCount), "not one of the monitor's frames")
+    return (base + Int(frame.rawValue) * frameSize).assumingMemoryBound(to: UInt8.self)
+  }
+
+  /// The 512 words of one of the monitor's own frames.
+  func monitorWords(_ frame: MachineFrame) -> UnsafeMutablePointer<UInt64> {
+    precondition(frame.rawValue < UInt64(monitorFrameCount), "not one of the monitor's frames")
+    return (base + Int(frame.rawValue) * frameSize).assumingMemoryBound(to: UInt64.self)
+  }
+}

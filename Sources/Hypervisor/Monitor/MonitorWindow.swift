@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// Where the monitor lies in every address space: level-4 slot 257, the one part that is not the guest's.
+///
+/// Ring 0 of a virtual machine is nothing but the stubs here. Slot 256, where the ABI has the machine-to-physical
+/// table by custom, cannot be used at CPL 3 on software KVM; guests are told the address of the table.
+enum MonitorWindow {
+  static let levelFourSlot = 257
+  static let base: UInt64 = 0xffff_8080_0000_0000
+  /// The machine-to-physical table: level-3 slots 1 and 2 of the window. Guest kernels may read it.
+  static let machineToPhysical: UInt64 = base + 1 << 30
+  /// The most level-3 slots that the table may take: 2 GiB, entries for 2²⁸ frames.
+  static let machineToPhysicalSlots = 2
+
+  /// Pages at the beginning of the window, by number.
+  enum Page {
+    /// The 16 pages that a global descriptor table may have; the last two are the monitor's.
+    static let descriptors = 0
+    static let descriptorCount = 16
+    static let interrupts = 16
+    static let stubs = 17
+    /// Where SYSCALL arrives; at CPL 0 or 3, according to the kind of KVM.
+    static let systemCall = 18
+    static let taskState = 20
+    static let taskStateCount = 3
+    static let stack = 24
+  }
+
+  static func address(ofPage page: Int) -> UInt64 { base + UInt64(page) << 12 }
+
+  /// The stack pointer that the processor loads when an exception reaches ring 0.
+  static let stackTop = address(ofPage: Page.stack + 1)
+  static let systemCall = address(ofPage: Page.systemCall)
+
+  /// Ports on which the stubs report; a vector's is its own number, all from 32 on share one.
+  enum Port {
+    static let firstShared: UInt16 = 32
+    static let systemCall: UInt16 = 0xe5
+  }
+}
+
+/// Segment selectors of the ABI and of ring 0. Source: xen/include/public/arch-x86/xen-x86_64.h.
+enum Selector {
+  static let monitorCode: UInt16 = 0xe008
+  static let monitorData: UInt16 = 0xe010
+  /// FLAT_USER_CS32 and FLAT_RING3_CS32.
+  static let compatibilityCode: UInt16 = 0xe023
+  /// FLAT_RING3_SS64, also of 32-bit code.
+  static let data: UInt16 = 0xe02b
+  /// FLAT_RING3_CS64.
+  static let code: UInt16 = 0xe033
+  static let taskState: UInt16 = 0xe040
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+import KVM
+
+/// The monitor's pages of one vCPU: its view of the window, task state, ring-0 stack, descriptor table.
+final class ProcessorPages {
+  private static let frameCount = 4 + 3 + 1 + 16
+
+  /// Level-3 tables for slot 257: with the machine-to-physical table for the guest's kernel, without for its user.
+  let kernelWindow: MachineFrame
+  let userWindow: MachineFrame
+
+  private let memory: MachineMemory
+  private let piece: Range<Int>
+  private let stack: MachineFrame
+  private let descriptors: MachineFrame
+
+  /// - Parameter guestReachesSystemCallPort: software KVM runs the landing page of SYSCALL at CPL 3.
+  init(_ memory: MachineMemory, shared: MonitorPages, guestReachesSystemCallPort: Bool) throws(HostError) {
+    self.memory = memory
+    piece = try memory.monitor.allocate(Self.frameCount)
+    let frames = piece.map { MachineFrame(UInt64($0)) }
+    for frame in frames { memory.monitorBytes(frame).initialize(repeating: 0, count: frameSize) }
+    kernelWindow = frames[0]
+    userWindow = frames[1]
+    let levelTwo = frames[2]
+    let levelOne = frames[3]
+    let taskState = Array(frames[4..<7])
+    stack = frames[7]
+    descriptors = frames[8]
+
+    let table =
+      PageTableEntry.present | PageTableEntry.writable | PageTableEntry.user | PageTableEntry.accessed
+    for window in [kernelWindow, userWindow] {
+      memory.monitorWords(window)[0] = PageTableEntry(levelTwo, table).rawValue
+    }
+    for (index, entries) in shared.machineToPhysicalTables.enumerated() {
+      memory.monitorWords(kernelWindow)[1 + index] = PageTableEntry(entries, table).rawValue
+    }
+    memory.monitorWords(levelTwo)[0] = PageTableEntry(levelOne, table).rawValue
+
+    let pages = memory.monitorWords(levelOne)
+    let readable = PageTableEntry.present | PageTableEntry.accessed
+    let writable = readable | PageTableEntry.writable | PageTableEntry.dirty | PageTableEntry.noExecute
+    for index in 0..<MonitorWindow.Page.descriptorCount {
+      pages[MonitorWindow.Page.descriptors + index] = PageTableEntry(frames[8 + index], writable).rawValue
+    }
+    pages[MonitorWindow.Page.interrupts] =
+      PageTableEntry(shared.interrupts, readable | PageTableEntry.noExecute).rawValue
+    pages[MonitorWindow.Page.stubs] = PageTableEntry(shared.stubs, readable).rawValue
+    pages[MonitorWindow.Page.systemCall] =
+      PageTableEntry(shared.systemCall, readable | PageTableEntry.user).rawValue
+    for (index, frame) in taskState.enumerated() {
+      pages[MonitorWindow.Page.taskState + index] = PageTableEntry(frame, writable).rawValue
+    }
+    pages[MonitorWindow.Page.stack] = PageTableEntry(stack, writable).rawValue
+
+    writeTaskState(memory.monitorBytes(taskState[0]), openPort: guestReachesSystemCallPort)
+    writeReservedDescriptors()
+  }
+
+  deinit { memory.monitor.release(piece) }
+
+  // MARK: Task state
+
+  private static let taskStateSize = 0x68
+  /// The limit of the task state segment: the fixed part, a bit for each port, a byte of ones.
+  static let taskStateLimit: UInt32 = UInt32(taskStateSize) + 8192
+
+  /// Ring 0's stack, and no port for CPL 3 but that on which SYSCALL reports.
+  private func writeTaskState(_ bytes: UnsafeMutablePointer<UInt8>, openPort: Bool) {
+    let raw = UnsafeMutableRawPointer(bytes)
+    raw.storeBytes(of: MonitorWindow.stackTop, toByteOffset: 4, as: UInt64.self)
+    raw.storeBytes(of: UInt16(Self.taskStateSize), toByteOffset: 0x66, as: UInt16.self)
+    let bitmap = bytes + Self.taskStateSize
+    bitmap.update(repeating: 0xff, count: 8193)
+    if openPort {
+      let port = Int(MonitorWindow.Port.systemCall)
+      bitmap[port / 8] &= ~(1 << UInt8(port % 8))
+    }
+  }
+
+  // MARK: Descriptors
+
+  /// The monitor's descriptor pages: 14 that mirror the guest's (checked), and 2 reserved ones.
+  var descriptorWords: UnsafeMutablePointer<UInt64> { memory.monitorWords(descriptors) }
+
+  /// Source of the numbers: xen/include/public/arch-x86/xen-x86_64.h, FLAT_*; Intel SDM volume 3, section 3.4.5.
+  private func writeReservedDescriptors() {
+    let words = descriptorWords
+    func set(_ selector: UInt16, _ value: UInt64) { words[Int(selector >> 3)] = value }
+    set(Selector.monitorCode, 0x00af_9b00_0000_ffff)
+    set(Selector.monitorData, 0x00cf_9300_0000_ffff)
+    set(Selector.compatibilityCode, 0x00cf_fb00_0000_ffff)
+    set(Selector.data, 0x00cf_f300_0000_ffff)
+    set(Selector.code, 0x00af_fb00_0000_ffff)
+    let base = MonitorWindow.address(ofPage: MonitorWindow.Page.taskState)
+    let availableTaskState: UInt64 = 0x89
+    set(
+      Selector.taskState,
+      UInt64(Self.taskStateLimit) & 0xffff | (base & 0xff_ffff) << 16 | availableTaskState << 40
+        | (base >> 24 & 0xff) << 56)
+    set(Selector.taskState + 8, base >> 32)
+  }
+
+  // MARK: Exception frames
+
+  /// What the processor pushed on the ring-0 stack.
+  struct ExceptionFrame {
+    var error: UInt64
+    var instruction: UInt64
+    var codeSelector: UInt16
+    var flags: UInt64
+    var stack: UInt64
+    var stackSelector: UInt16
+  }
+
+  /// Reads the frame that ring 0's stack pointer points to; nil if that is not on the stack.
+  func exceptionFrame(at pointer: UInt64, hasError: Bool) -> ExceptionFrame? {
+    let size = UInt64(hasError ? 48 : 40)
+    guard pointer % 8 == 0, pointer <= MonitorWindow.stackTop &- size,
+      pointer >= MonitorWindow.stackTop - UInt64(frameSize)
+    else { return nil }
+    let offset = Int(pointer - (MonitorWindow.stackTop - UInt64(frameSize)))
+    let words = UnsafeRawPointer(memory.monitorBytes(stack) + offset).assumingMemoryBound(to: UInt64.self)
+    let rest = hasError ? words + 1 : words
+    return ExceptionFrame(
+      error: hasError ? words[0] : 0, instruction: rest[0], codeSelector: UInt16(truncatingIfNeeded: rest[1]),
+      flags: rest[2], stack: rest[3], stackSelector: UInt16(truncatingIfNeeded: rest[4]))
+  }
+}

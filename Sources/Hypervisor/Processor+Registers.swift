@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+import KVM
+
+/// The part of the registers that an exception or a system call changes.
+struct GuestContext {
+  var instruction: UInt64
+  var codeSelector: UInt16
+  var flags: UInt64
+  var stack: UInt64
+  var stackSelector: UInt16
+}
+
+/// Bits of RFLAGS.
+enum Flags {
+  static let always: UInt64 = 1 << 1
+  static let trap: UInt64 = 1 << 8
+  static let interrupt: UInt64 = 1 << 9
+  static let privilege: UInt64 = 3 << 12
+  static let nestedTask: UInt64 = 1 << 14
+  static let resume: UInt64 = 1 << 16
+  static let virtual8086: UInt64 = 1 << 17
+  static let alignmentCheck: UInt64 = 1 << 18
+  static let direction: UInt64 = 1 << 10
+  static let identification: UInt64 = 1 << 21
+  /// CF, PF, AF, ZF, SF and OF.
+  static let arithmetic: UInt64 = 0x8d5
+  /// What a guest may set for itself.
+  static let guests: UInt64 = arithmetic | trap | direction | resume | alignmentCheck | identification
+}
+
+extension Processor {
+  var registers: UnsafeMutablePointer<Registers> { virtual.registers }
+  var special: UnsafeMutablePointer<SpecialRegisters> { virtual.special }
+
+  /// The guest's registers as they are when it runs at CPL 3.
+  var currentContext: GuestContext {
+    GuestContext(
+      instruction: registers.pointee.rip, codeSelector: special.pointee.cs.selector,
+      flags: registers.pointee.rflags, stack: registers.pointee.rsp,
+      stackSelector: special.pointee.ss.selector)
+  }
+
+  /// Lets the guest go on at CPL 3.
+  func resume(_ context: GuestContext) {
+    registers.pointee.rip = context.instruction
+    registers.pointee.rsp = context.stack
+    registers.pointee.rflags = context.flags & Flags.guests | Flags.always | Flags.interrupt
+    // 32-bit user code has a selector of its own; whatever else was asked for is 64-bit code.
+    let compatibility =
+      context.codeSelector | 3 == Selector.compatibilityCode || context.codeSelector | 3 == 0x23
+    let code = context.codeSelector & 0xfffc == 0 ? Selector.code : context.codeSelector | 3
+    let stack = context.stackSelector & 0xfffc == 0 ? Selector.data : context.stackSelector | 3
+    setSegments(code: code, stack: stack, wide: !compatibility)
+    virtual.registersChanged = true
+  }
+
+  private func setSegments(code: UInt16, stack: UInt16, wide: Bool) {
+    var segment = Self.flatSegment(code, type: 11)
+    segment.l = wide ? 1 : 0
+    segment.db = wide ? 0 : 1
+    special.pointee.cs = segment
+    special.pointee.ss = Self.flatSegment(stack, type: 3)
+  }
+
+  /// A segment of the whole address space at privilege level 3.
+  private static func flatSegment(_ selector: UInt16, type: UInt8) -> Segment {
+    var segment = Segment()
+    segment.limit = 0xffff_ffff
+    segment.selector = selector
+    segment.type = type
+    segment.present = 1
+    segment.dpl = 3
+    segment.db = 1
+    segment.s = 1
+    segment.g = 1
+    return segment
+  }
+
+  /// Sets the vCPU up to run at CPL 3 in the monitor's environment.
+  func prepare() throws(KVMError) {
+    try virtual.readRegisters()
+    control4 = ControlFour.initial
+    special.pointee.cr4 = ControlFour.initial
+    special.pointee.cr0 = control0
+    special.pointee.cr3 = 0
+    let longModeWithSystemCall: UInt64 = 0xd01
+    special.pointee.efer = longModeWithSystemCall
+    special.pointee.gdt.base = MonitorWindow.address(ofPage: MonitorWindow.Page.descriptors)
+    special.pointee.gdt.limit = 0xffff
+    special.pointee.idt.base = MonitorWindow.address(ofPage: MonitorWindow.Page.interrupts)
+    special.pointee.idt.limit = 0xfff
+    var task = Segment()
+    task.base = MonitorWindow.address(ofPage: MonitorWindow.Page.taskState)
+    task.limit = ProcessorPages.taskStateLimit
+    task.selector = Selector.taskState
+    task.type = 11
+    task.present = 1
+    special.pointee.tr = task
+    var none = Segment()
+    none.unusable = 1
+    special.pointee.ldt = none
+    let data = Self.flatSegment(0, type: 3)
+    special.pointee.ds = data
+    special.pointee.es = data
+    special.pointee.fs = data
+    special.pointee.gs = data
+    setSegments(code: Selector.code, stack: Selector.data, wide: true)
+    registers.pointee = Registers()
+    registers.pointee.rflags = Flags.always | Flags.interrupt
+    try writeWithExtendedState()
+    let selectors = UInt64(Selector.compatibilityCode) << 48 | UInt64(Selector.monitorCode) << 32
+    let clearedFlags =
+      Flags.trap | Flags.interrupt | Flags.privilege | Flags.nestedTask | Flags.alignmentCheck
+    try virtual.setModelSpecific([
+      (ModelSpecific.star, selectors), (ModelSpecific.lstar, MonitorWindow.systemCall),
+      (ModelSpecific.cstar, MonitorWindow.systemCall), (ModelSpecific.sfmask, clearedFlags | Flags.direction),
+    ])
+  }
+
+  /// Writes the registers, with XSAVE enabled if KVM lets the guest have it.
+  private func writeWithExtendedState() throws(KVMError) {
+    special.pointee.cr4 |= ControlFour.extendedState
+    do throws(KVMError) {
+      try virtual.writeRegisters()
+      control4 |= ControlFour.extendedState
+    } catch {
+      special.pointee.cr4 &= ~ControlFour.extendedState
+      try virtual.writeRegisters()
+    }
+  }
+
+  /// The registers as some lines of text, for a person.
+  func describeRegisters() -> String {
+    let general = registers.pointee
+    let segments = special.pointee
+    func word(_ name: String, _ value: UInt64) -> String {
+      let digits = String(value, radix: 16)
+      return name + " " + String(repeating: "0", count: max(0, 16 - digits.count)) + digits
+    }
+    let rows: [[(String, UInt64)]] = [
+      [("rip", general.rip), ("rsp", general.rsp), ("flg", general.rflags), ("cr2", segments.cr2)],
+      [("rax", general.rax), ("rbx", general.rbx), ("rcx", general.rcx), ("rdx", general.rdx)],
+      [("rsi", general.rsi), ("rdi", general.rdi), ("rbp", general.rbp), ("r8 ", general.r8)],
+      [("r9 ", general.r9), ("r10", general.r10), ("r11", general.r11), ("r12", general.r12)],
+      [("r13", general.r13), ("r14", general.r14), ("r15", general.r15), ("gs ", segments.gs.base)],
+    ]
+    let text = rows.map { $0.map(word).joined(separator: "  ") }.joined(separator: "\n")
+    return
+      "vcpu \(index), guest \(mode == .kernel ? "kernel" : "user"), table \(hex(kernelRoot.address.rawValue))"
+      + "\n" + text
+  }
+}
+
+/// Bits of CR4.
+enum ControlFour {
+  static let extendedState: UInt64 = 1 << 18
+  /// PAE, OSFXSR, OSXMMEXCPT.
+  static let initial: UInt64 = 1 << 5 | 1 << 9 | 1 << 10
+}
+
+/// Model-specific registers by number. Source: Intel SDM volume 4.
+enum ModelSpecific {
+  static let timeStamp: UInt32 = 0x10
+  static let apicBase: UInt32 = 0x1b
+  static let microcode: UInt32 = 0x8b
+  static let platformInformation: UInt32 = 0xce
+  static let miscellaneousFeatures: UInt32 = 0x140
+  static let miscellaneousEnable: UInt32 = 0x1a0
+  static let pageAttributes: UInt32 = 0x277
+  static let efer: UInt32 = 0xc000_0080
+  static let star: UInt32 = 0xc000_0081
+  static let lstar: UInt32 = 0xc000_0082
+  static let cstar: UInt32 = 0xc000_0083
+  static let sfmask: UInt32 = 0xc000_0084
+  static let fsBase: UInt32 = 0xc000_0100
+  static let gsBase: UInt32 = 0xc000_0101
+  static let kernelGSBase: UInt32 = 0xc000_0102
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+import KVM
+
+/// Privileged instructions of a PV kernel, and CPUID with the prefix that makes it trap.
+///
+/// A guest kernel at CPL 3 may use them as if it were at ring 0, within what the ABI allows; a guest user may not.
+struct InstructionEmulator {
+  enum Outcome {
+    /// The guest goes on here.
+    case done(GuestContext)
+    /// INT with a vector; the context is behind it.
+    case interrupt(Int, GuestContext)
+    /// The guest gets the exception.
+    case notOurs
+  }
+
+  private let processor: Processor
+  private var context: GuestContext
+  private let bytes: [UInt8]
+  private var position = 0
+  private var extension_: UInt8 = 0
+  private var wordSized = false
+
+  init(_ processor: Processor, _ context: GuestContext) {
+    self.processor = processor
+    self.context = context
+    var fetched = [UInt8](repeating: 0, count: 15)
+    let count = fetched.withUnsafeMutableBytes { processor.copyInstruction(context.instruction, into: $0) }
+    bytes = Array(fetched[..<count])
+  }
+
+  private mutating func next() -> UInt8? {
+    guard position < bytes.count else { return nil }
+    defer { position += 1 }
+    return bytes[position]
+  }
+
+  mutating func run() -> Outcome {
+    skipPrefixes()
+    guard let opcode = next() else { return .notOurs }
+    if opcode == 0xcd, let vector = next() { return .interrupt(Int(vector), finished()) }
+    if opcode == 0x0f { return runTwoByte() }
+    guard processor.mode == .kernel else { return .notOurs }
+    switch opcode {
+    case 0xfa, 0xfb:
+      // CLI and STI: real Xen ignores them for a kernel that runs at virtual privilege 0.
+      return .done(finished())
+    case 0xe4, 0xe5: return input(wide: opcode & 1 != 0, port: next().map(UInt16.init))
+    case 0xec, 0xed: return input(wide: opcode & 1 != 0, port: UInt16(truncatingIfNeeded: register(2)))
+    case 0xe6, 0xe7: return next() == nil ? .notOurs : .done(finished())
+    case 0xee, 0xef: return .done(finished())
+    default: return .notOurs
+    }
+  }
+
+  private func finished() -> GuestContext {
+    var after = context
+    after.instruction &+= UInt64(position)
+    after.flags &= ~Flags.resume
+    return after
+  }
+
+  private mutating func skipPrefixes() {
+    while position < bytes.count {
+      switch bytes[position] {
+      case 0x66: wordSized = true
+      case 0xf0, 0xf2, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65: break
+      case let byte where byte & 0xf0 == 0x40:
+        extension_ = byte
+        position += 1
+        return
+      default: return
+      }
+      position += 1
+    }
+  }
+
+  private mutating func runTwoByte() -> Outcome {
+    guard let opcode = next() else { return .notOurs }
+    if opcode == 0x0b { return prefixedIdentification() }
+    if opcode == 0xa2 { return identification() }
+    guard processor.mode == .kernel else { return .notOurs }
+    switch opcode {
+    case 0x06:
+      processor.setTaskSwitched(false)
+      return .done(finished())
+    case 0x08, 0x09: return .done(finished())
+    case 0x20, 0x22: return controlRegister(write: opcode == 0x22)
+    case 0x21, 0x23: return debugRegister(write: opcode == 0x23)
+    case 0x30: return writeModelSpecific()
+    case 0x32: return readModelSpecific()
+    case 0x01: return next() == 0xd1 ? setExtendedControl() : .notOurs
+    default: return .notOurs
+    }
+  }
+
+  // MARK: Ports
+
+  /// No port belongs to a guest. Reads find an empty bus, except that the timer chip's counter stands still.
+  private mutating func input(wide: Bool, port: UInt16?) -> Outcome {
+    guard let port else { return .notOurs }
+    let timerCounter: UInt16 = 0x42
+    let value: UInt64 = port == timerCounter ? 0 : ~0
+    let old = register(0)
+    if !wide { setRegister(0, old & ~0xff | value & 0xff) }
+    if wide, wordSized { setRegister(0, old & ~0xffff | value & 0xffff) }
+    if wide, !wordSized { setRegister(0, value & 0xffff_ffff) }
+    return .done(finished())
+  }
+
+  // MARK: CPUID
+
+  /// UD2, "xen", CPUID: what every PV guest uses. Source: xen/include/public/arch-x86/xen.h, XEN_CPUID.
+  private mutating func prefixedIdentification() -> Outcome {
+    for expected: UInt8 in [0x78, 0x65, 0x6e, 0x0f, 0xa2] {
+      guard next() == expected else { return .notOurs }
+    }
+    return identification()
+  }
+
+  private mutating func identification() -> Outcome {
+    let answer = processor.domain.host.identification.answer(
+      leaf: UInt32(truncatingIfNeeded: register(0)), subleaf: UInt32(truncatingIfNeeded: register(1)),
+      extendedControl: processor.extendedControl)
+    setRegister(0, UInt64(answer.eax))
+    setRegister(3, UInt64(answer.ebx))
+    setRegister(1, UInt64(answer.ecx))
+    setRegister(2, UInt64(answer.edx))
+    return .done(finished())
+  }
+
+  // MARK: Control and debug registers
+
+  private mutating func controlRegister(write: Bool) -> Outcome {
+    guard let (number, general) = registerOperands() else { return .notOurs }
+    if write {
+      guard processor.writeControl(number, register(general)) else { return .notOurs }
+    } else {
+      guard let value = processor.readControl(number) else { return .notOurs }
+      setRegister(general, value)
+    }
+    return .done(finished())
+  }
+
+  private mutating func debugRegister(write: Bool) -> Outcome {
+    guard let (number, general) = registerOperands(), number < 8 else { return .notOurs }
+    if write {
+      processor.debugRegisters[number] = register(general)
+    } else {
+      setRegister(general, processor.debugRegisters[number])
+    }
+    return .done(finished())
+  }
+
+  /// The two registers of a ModRM byte: the special one, the general one.
+  private mutating func registerOperands() -> (special: Int, general: Int)? {
+    guard let byte = next() else { return nil }
+    return (Int(byte >> 3 & 7 | (extension_ & 4) << 1), Int(byte & 7 | (extension_ & 1) << 3))
+  }
+
+  // MARK: Model-specific and extended control registers
+
+  private mutating func writeModelSpecific() -> Outcome {
+    let value = register(0) & 0xffff_ffff | register(2) << 32
+    let number = UInt32(truncatingIfNeeded: register(1))
+    return processor.writeModelSpecific(number, value) ? .done(finished()) : .notOurs
+  }
+
+  private mutating func readModelSpecific() -> Outcome {
+    guard let value = processor.readModelSpecific(UInt32(truncatingIfNeeded: register(1))) else {
+      return .notOurs
+    }
+    setRegister(0, value & 0xffff_ffff)
+    setRegister(2, value >> 32)
+    return .done(finished())
+  }
+
+  private mutating func setExtendedControl() -> Outcome {
+    guard UInt32(truncatingIfNeeded: register(1)) == 0 else { return .notOurs }
+    let value = register(0) & 0xffff_ffff | register(2) << 32
+    return processor.writeExtendedControl(value) ? .done(finished()) : .notOurs
+  }
+
+  // MARK: General registers by number
+
+  private func register(_ number: Int) -> UInt64 { processor.generalRegister(number).pointee }
+
+  private func setRegister(_ number: Int, _ value: UInt64) {
+    processor.generalRegister(number).pointee = value
+    if number == 4 { processor.virtual.registersChanged = true }
+  }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CKVM
+import Glibc
+import Synchronization
+
+/// General registers of a vCPU (`struct kvm_regs`).
+public typealias Registers = kvm_regs
+/// Segments, control registers and the like (`struct kvm_sregs`).
+public typealias SpecialRegisters = kvm_sregs
+/// One segment register (`struct kvm_segment`).
+public typealias Segment = kvm_segment
+
+/// Why a vCPU stopped running.
+public enum Exit: Sendable, Hashable {
+  /// An OUT to a port; the port's number.
+  case port(UInt16)
+  /// Somebody kicked it, or a signal came.
+  case interrupted
+  /// It executed HLT.
+  case halted
+  /// It can make no progress: the cause, in a few words.
+  case failed(String)
+}
+
+/// A vCPU. One thread runs it; only `kick` may be called from others.
+///
+/// The registers lie in memory shared with KVM: after `run` they are the guest's, and what is changed in them
+/// counts if `registersChanged` is set before the next `run`.
+public final class VirtualCPU: @unchecked Sendable {
+  /// The general registers.
+  public let registers: UnsafeMutablePointer<Registers>
+  /// Segments and control registers.
+  public let special: UnsafeMutablePointer<SpecialRegisters>
+  /// Set it after a change of `registers` or `special`; `run` clears it.
+  public var registersChanged = false
+
+  let descriptor: Int32
+  private let machine: VirtualMachine
+  private let run: UnsafeMutablePointer<kvm_run>
+  private let events: UnsafeMutablePointer<kvm_vcpu_events>
+  /// The thread inside KVM_RUN, or 0.
+  private let runner = Atomic<UInt>(0)
+
+  /// Makes vCPU number `number` of a machine.
+  public init(_ machine: VirtualMachine, number: Int) throws(KVMError) {
+    self.machine = machine
+    descriptor = kvm_call(machine.descriptor, kvm_request_create_vcpu, UInt(number))
+    guard descriptor >= 0 else { throw .failed(operation: "KVM_CREATE_VCPU", errno: errno) }
+    let size = machine.system.runByteCount
+    guard let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0),
+      mapped != MAP_FAILED
+    else {
+      let reason = errno
+      close(descriptor)
+      throw .failed(operation: "mapping a vCPU", errno: reason)
+    }
+    run = mapped.assumingMemoryBound(to: kvm_run.self)
+    let synchronised = kvm_run_registers(run)
+    registers = kvm_sync_general(synchronised)
+    special = kvm_sync_special(synchronised)
+    events = kvm_sync_events(synchronised)
+    run.pointee.kvm_valid_regs = UInt64(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+    Self.installKickHandler
+  }
+
+  deinit {
+    munmap(run, machine.system.runByteCount)
+    close(descriptor)
+  }
+
+  /// Whether KVM still has an exception to deliver when the vCPU runs next.
+  public var exceptionPending: Bool {
+    events.pointee.exception.injected != 0 || events.pointee.exception.pending != 0
+  }
+
+  /// Reads the registers as they are after creation, so that they can be changed before the first `run`.
+  public func readRegisters() throws(KVMError) {
+    guard kvm_call_pointer(descriptor, kvm_request_get_regs, registers) == 0,
+      kvm_call_pointer(descriptor, kvm_request_get_sregs, special) == 0
+    else { throw .failed(operation: "reading a vCPU's registers", errno: errno) }
+  }
+
+  /// Writes the registers at once, and so finds out whether KVM takes them.
+  public func writeRegisters() throws(KVMError) {
+    guard kvm_call_pointer(descriptor, kvm_request_set_sregs, special) == 0,
+      kvm_call_pointer(descriptor, kvm_request_set_regs, registers) == 0
+    else { throw .failed(operation: "setting a vCPU's registers", errno: errno) }
+  }
+
+  /// Runs until the next exit.
+  public func enter() throws(KVMError) -> Exit {
+    if registersChanged {
+      run.pointee.kvm_dirty_regs = UInt64(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS)
+      registersChanged = false
+    } else {
+      run.pointee.kvm_dirty_regs = 0
+    }
+    runner.store(UInt(pthread_self()), ordering: .sequentiallyConsistent)
+    let result = kvm_call(descriptor, kvm_request_run, 0)
+    let reason = errno
+    runner.store(0, ordering: .sequentiallyConsistent)
+    if result < 0 {
+      guard reason == EINTR || reason == EAGAIN else { throw .failed(operation: "KVM_RUN", errno: reason) }
+      return .interrupted
+    }
+    switch run.pointee.exit_reason {
+    case UInt32(KVM_EXIT_IO): return .port(kvm_run_io_port(run))
+    case UInt32(KVM_EXIT_INTR): return .interrupted
+    case UInt32(KVM_EXIT_HLT): return .halted
+    case UInt32(KVM_EXIT_SHUTDOWN): return .failed("a triple fault")
+    case UInt32(KVM_EXIT_MMIO): return .failed("an access outside of the machine's memory")
+    case UInt32(KVM_EXIT_FAIL_ENTRY):
+      return .failed("the processor refused its state, reason \(kvm_run_entry_failure_reason(run))")
+    case UInt32(KVM_EXIT_INTERNAL_ERROR):
+      return .failed("KVM could not go on, internal error \(kvm_run_internal_suberror(run))")
+    case let reason: return .failed("an exit of kind \(reason)")
+    }
+  }
+
+  /// Makes the vCPU leave the guest soon; if it is not in the guest, its next `enter` returns at once.
+  public func kick() {
+    kvm_run_set_immediate_exit(run, 1)
+    let thread = runner.load(ordering: .sequentiallyConsistent)
+    if thread != 0 { pthread_kill(pthread_t(thread), kickSignal) }
+  }
+
+  /// Forgets kicks. What a kick is about must be looked at afterwards, before the next `enter`.
+  public func clearKick() { kvm_run_set_immediate_exit(run, 0) }
+
+  /// A handler that does nothing: the signal only interrupts KVM_RUN.
+  private static let installKickHandler: Void = {
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = { _ in }
+    sigaction(kickSignal, &action, nil)
+  }()
+}
+
+/// The signal that kicks vCPUs; the process uses it for nothing else.
+private let kickSignal = SIGUSR1
