@@ -32,10 +32,16 @@ final class Attempt {
     var states: [any StateView] = [first]
     var guards: [Assertion] = []
     var hypotheses: [Hypothesis] = []
+    var cases = claim.cases[...]
+    func arbitrary(_ name: String, _ sort: Sort) -> TermID {
+      guard problem.tables.split.contains(sort) else { return elaborator.symbol(name, sort) }
+      guard let value = cases.popFirst() else { preconditionFailure("a claim names a value for each case") }
+      return elaborator.constant(value, sort)
+    }
     for (number, index) in claim.actions.enumerated() {
       let action = specification.actions[index]
       let suffix = claim.actions.count > 1 ? "'\(number + 1)" : ""
-      let arguments = action.parameters.map { elaborator.symbol($0.name + suffix, $0.sort) }
+      let arguments = action.parameters.map { arbitrary($0.name + suffix, $0.sort) }
       let before = states[states.count - 1]
       let step = SuccessorState(elaborator, after: action, arguments: arguments, from: before)
       self.arguments.append(arguments)
@@ -50,14 +56,15 @@ final class Attempt {
           hypotheses.append(
             Hypothesis(
               origin: origin, sorts: item.bound.map(\.sort), triggers: triggers,
-              instance: { step.instance(of: item, at: $0) }, closedTerm: evaluation.value(of:)))
+              instance: { step.instance(of: item, at: $0) },
+              term: { evaluation.binding(item.bound, to: $1).value(of: $0) }))
         }
       }
     }
     self.guards = guards
 
     let invariant = specification.invariants[claim.invariant]
-    indices = invariant.bound.enumerated().map { elaborator.symbol("index\($0.offset)", $0.element.sort) }
+    indices = invariant.bound.enumerated().map { arbitrary("index\($0.offset)", $0.element.sort) }
     let evaluations = states.map { Evaluation(elaborator, state: $0) }
     goal = evaluations[states.count - 1].instance(of: invariant, at: indices)
     let previous = states.count > 1 ? evaluations[states.count - 2].instance(of: invariant, at: indices) : nil
@@ -81,7 +88,8 @@ final class Attempt {
       result.append(
         Hypothesis(
           origin: invariant.name, sorts: invariant.bound.map(\.sort), triggers: triggers,
-          instance: { evaluation.instance(of: invariant, at: $0) }, closedTerm: evaluation.value(of:)))
+          instance: { evaluation.instance(of: invariant, at: $0) },
+          term: { evaluation.binding(invariant.bound, to: $1).value(of: $0) }))
     }
     for (index, item) in specification.assumptions.enumerated()
     where claim.isInitial || problem.lasting.contains(index) {

@@ -10,19 +10,17 @@ public struct Claim: Hashable, Sendable {
   public let actions: [Int]
   /// An index into the specification's invariants.
   public let invariant: Int
-
-  public init(isInitial: Bool, actions: [Int], invariant: Int) {
-    self.isInitial = isInitial
-    self.actions = actions
-    self.invariant = invariant
-  }
+  /// Values of those arguments of the steps, and then of those indices of the invariant, that are taken case by
+  /// case because they have only a few values and tables are indexed by them.
+  public let cases: [UInt64]
 
   /// `Grants: map, unmap keep "pins balance"`.
   public func title(in specification: Specification) -> String {
     let steps = actions.map { specification.actions[$0].name }.joined(separator: ", ")
     let what = "\"\(specification.invariants[invariant].name)\""
-    if actions.isEmpty { return "\(specification.name): initially \(what)" }
-    return "\(specification.name): \(isInitial ? "initially, then " : "")\(steps) keeps \(what)"
+    let numbered = cases.isEmpty ? "" : ", case \(cases.map { String($0) }.joined(separator: " "))"
+    if actions.isEmpty { return "\(specification.name): initially \(what)\(numbered)" }
+    return "\(specification.name): \(isInitial ? "initially, then " : "")\(steps) keeps \(what)\(numbered)"
   }
 }
 
@@ -95,11 +93,22 @@ public struct InductiveProblem: Sendable {
     return found
   }
 
+  /// That an invariant holds initially, or after some steps: one claim for each case.
+  func claims(isInitial: Bool, actions: [Int], invariant: Int) -> [Claim] {
+    let sorts =
+      actions.flatMap { specification.actions[$0].parameters.map(\.sort) }
+      + specification.invariants[invariant].bound.map(\.sort)
+    let cases = sorts.filter(tables.split.contains).reduce([[]]) { cases, sort in
+      cases.flatMap { chosen in (0..<scope.count(of: sort)).map { chosen + [$0] } }
+    }
+    return cases.map { Claim(isInitial: isInitial, actions: actions, invariant: invariant, cases: $0) }
+  }
+
   /// What 1-induction asks for: every invariant initially, and after every action.
   public var claims: [Claim] {
-    proved.map { Claim(isInitial: true, actions: [], invariant: $0) }
+    proved.flatMap { claims(isInitial: true, actions: [], invariant: $0) }
       + specification.actions.indices.flatMap { action in
-        proved.map { Claim(isInitial: false, actions: [action], invariant: $0) }
+        proved.flatMap { claims(isInitial: false, actions: [action], invariant: $0) }
       }
   }
 }

@@ -9,9 +9,9 @@ public struct InductionOptions: Sendable, Hashable {
   public var timeout: UInt32 = 10_000
   public var threads = 2
   /// The largest number of instances of invariants assumed in one obligation.
-  public var instanceLimit = 6_000
+  public var instanceLimit = 2_000
   /// The largest number of rounds in which instances are looked for.
-  public var roundLimit = 4
+  public var roundLimit = 3
   /// The largest k for k-induction.
   public var depth = 2
 

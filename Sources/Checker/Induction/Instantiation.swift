@@ -10,8 +10,8 @@ struct Hypothesis {
   let triggers: Triggers
   /// The claim at given indices, as a term.
   let instance: ([TermID]) -> TermID
-  /// A term without variables, in the state that the claim speaks of.
-  let closedTerm: (Node) -> TermID
+  /// A term of the claim, at given indices, in the state that the claim speaks of.
+  let term: (Node, [TermID]) -> TermID
 }
 
 /// Chooses the indices at which hypotheses are assumed: those that the terms in sight ask for.
@@ -40,6 +40,8 @@ final class Instantiation {
   private var pooled: Set<TermID> = []
   private var done: [Set<[TermID]>]
   private var assumed: Set<TermID> = []
+  /// For each hypothesis, symbols that stand for its variables in patterns and occur nowhere else.
+  private let placeholders: [[TermID]]
 
   init(_ elaborator: Elaborator, _ tables: TableIndex, _ hypotheses: [Hypothesis], limit: Int) {
     self.elaborator = elaborator
@@ -49,6 +51,7 @@ final class Instantiation {
     sight = [[[TermID]]](repeating: [], count: tables.keys.count)
     known = [Set<[TermID]>](repeating: [], count: tables.keys.count)
     done = [Set<[TermID]>](repeating: [], count: hypotheses.count)
+    placeholders = hypotheses.map { $0.sorts.map { elaborator.symbol("placeholder", $0) } }
   }
 
   /// Brings the entries that a term reads into sight.
@@ -86,7 +89,7 @@ final class Instantiation {
     rounds += 1
     let before = assertions.count
     var tuples: [[[TermID]]] = []
-    for hypothesis in hypotheses { tuples.append(matches(of: hypothesis)) }
+    for index in hypotheses.indices { tuples.append(matches(of: index)) }
     for index in hypotheses.indices { instantiate(index, at: tuples[index]) }
     return assertions.count > before
   }
@@ -126,13 +129,13 @@ final class Instantiation {
 
   private typealias Binding = [TermID?]
 
-  private func matches(of hypothesis: Hypothesis) -> [[TermID]] {
-    let count = hypothesis.sorts.count
+  private func matches(of index: Int) -> [[TermID]] {
+    let hypothesis = hypotheses[index]
     let found = hypothesis.triggers.groups.map { group in
       var bindings: [Binding] = []
       var seen: Set<Binding> = []
       for trigger in group.triggers {
-        for binding in self.bindings(of: trigger, count, hypothesis) where seen.insert(binding).inserted {
+        for binding in self.bindings(of: trigger, index) where seen.insert(binding).inserted {
           bindings.append(binding)
         }
       }
@@ -140,35 +143,80 @@ final class Instantiation {
     }
     var result: [[TermID]] = []
     for cover in hypothesis.triggers.covers {
-      var partial: [Binding] = [[TermID?](repeating: nil, count: count)]
+      var partial: [Binding] = [Binding(repeating: nil, count: hypothesis.sorts.count)]
       for group in cover { partial = join(partial, found[group]) }
       result += extend(partial, hypothesis, hypothesis.triggers.pooled)
     }
     return result
   }
 
-  private func bindings(of trigger: Trigger, _ count: Int, _ hypothesis: Hypothesis) -> [Binding] {
+  private func bindings(of trigger: Trigger, _ index: Int) -> [Binding] {
+    let hypothesis = hypotheses[index]
+    let empty = Binding(repeating: nil, count: hypothesis.sorts.count)
+    func binding(_ variable: Int, _ value: TermID) -> Binding {
+      var binding = empty
+      binding[variable] = value
+      return binding
+    }
     switch trigger {
     case .term(let node, let variable):
-      var binding = Binding(repeating: nil, count: count)
-      binding[variable] = hypothesis.closedTerm(node)
-      return [binding]
+      return [binding(variable, hypothesis.term(node, placeholders[index]))]
+    case .constants(let count, let variable):
+      return (0..<count).map { binding(variable, elaborator.constant($0, hypothesis.sorts[variable])) }
     case .entry(let table, let keys, let values):
+      let patterns = keys.map { pattern($0, index) }
       return sight[table].compactMap { entry in
-        var binding = Binding(repeating: nil, count: count)
-        for (key, variable) in zip(entry, keys) {
-          guard let variable else { continue }
-          if let bound = binding[variable], bound != key { return nil }
-          binding[variable] = key
+        var binding = empty
+        for (key, pattern) in zip(entry, patterns) {
+          if let pattern, !match(pattern, key, index, &binding) { return nil }
         }
-        for column in values {
-          let value = elaborator.entry(column.component, entry)
+        for column in values where !(column.isBound && binding[column.variable] != nil) {
+          let value =
+            column.isBound
+            ? elaborator.constant(0, hypothesis.sorts[column.variable])
+            : elaborator.entry(column.component, entry)
           if let bound = binding[column.variable], bound != value { return nil }
           binding[column.variable] = value
         }
         return binding
       }
     }
+  }
+
+  /// The term that a key has to be like, with placeholders for variables; nil for any.
+  private func pattern(_ key: Trigger.Key, _ index: Int) -> TermID? {
+    switch key {
+    case .variable(let variable): placeholders[index][variable]
+    case .expression(let node, _): hypotheses[index].term(node, placeholders[index])
+    case .any: nil
+    }
+  }
+
+  /// Whether a term is like a pattern, and for which values of the placeholders.
+  private func match(_ pattern: TermID, _ id: TermID, _ index: Int, _ binding: inout Binding) -> Bool {
+    if let variable = placeholders[index].firstIndex(of: pattern) {
+      if let bound = binding[variable] { return bound == id }
+      binding[variable] = id
+      return true
+    }
+    if pattern == id { return true }
+    let (form, term) = (elaborator[pattern], elaborator[id])
+    guard form.operation == term.operation, form.operands.count == term.operands.count,
+      !form.operands.isEmpty, form.width == term.width
+    else { return false }
+    func matches(_ operands: [TermID], _ binding: inout Binding) -> Bool {
+      for (part, operand) in zip(form.operands, operands) {
+        guard match(part, operand, index, &binding) else { return false }
+      }
+      return true
+    }
+    var attempt = binding
+    if matches(term.operands, &attempt) {
+      binding = attempt
+      return true
+    }
+    guard form.operation.isCommutative else { return false }
+    return matches(term.operands.reversed(), &binding)
   }
 
   /// Every pair of bindings that agree.
@@ -216,6 +264,16 @@ final class Instantiation {
     return result.compactMap { binding in
       let tuple = binding.compactMap { $0 }
       return tuple.count == binding.count ? tuple : nil
+    }
+  }
+}
+
+extension Term.Operation {
+  /// Whether the operands may change places.
+  fileprivate var isCommutative: Bool {
+    switch self {
+    case .and, .or, .equal, .add, .bitAnd, .bitOr, .bitXor: true
+    default: false
     }
   }
 }

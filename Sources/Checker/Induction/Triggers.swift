@@ -11,6 +11,10 @@ struct TableIndex: Sendable {
   let table: [Int]
   /// The sorts of each table's keys.
   let keys: [[Sort]]
+  /// Sorts of a few named cases that tables are indexed by: whatever ranges over one is taken case by case.
+  let split: Set<Sort>
+
+  private static let fewCases: UInt64 = 4
 
   init(_ specification: Specification) {
     var tables: [String: Int] = [:]
@@ -22,29 +26,54 @@ struct TableIndex: Sendable {
       return keys.count - 1
     }
     self.keys = keys
+    split = Set(
+      keys.flatMap { $0 }.filter { sort in
+        if case .choice = sort.kind { return sort.realCount <= Self.fewCases }
+        return false
+      })
   }
 }
 
 /// A way to find values for some variables of a claim.
 enum Trigger: Sendable {
-  /// An entry of `table` in sight: variables are its keys, and the values of its columns.
-  case entry(table: Int, keys: [Int?], values: [Column])
+  /// An entry of `table` in sight: its keys have this form, and its columns are compared with variables.
+  case entry(table: Int, keys: [Key], values: [Column])
   /// A term without variables that the body compares the variable with.
   case term(Node, variable: Int)
+  /// Each value of a variable that has only a few.
+  case constants(count: UInt64, variable: Int)
 
-  /// The body compares this column of the entry with a variable.
+  /// The form of a key.
+  enum Key: Sendable {
+    case variable(Int)
+    /// An expression over variables, to be recognised, such as `index & (size - 1)`.
+    case expression(Node, variables: UInt64)
+    /// Anything: what the body reads there is itself an entry.
+    case any
+
+    var variables: UInt64 {
+      switch self {
+      case .variable(let variable): 1 << UInt64(variable)
+      case .expression(_, let variables): variables
+      case .any: 0
+      }
+    }
+  }
+
+  /// How the body compares a column of the entry with a variable.
   struct Column: Sendable, Hashable {
     let component: Int
     let variable: Int
+    /// The variable is asked to be less than the entry, and not the same: 0 is then the first to look at.
+    let isBound: Bool
   }
 
   /// The variables it finds, as bits.
   var variables: UInt64 {
     switch self {
-    case .term(_, let variable): 1 << UInt64(variable)
+    case .term(_, let variable), .constants(_, let variable): 1 << UInt64(variable)
     case .entry(_, let keys, let values):
-      keys.compactMap { $0 }.reduce(0) { $0 | 1 << UInt64($1) }
-        | values.reduce(0) { $0 | 1 << UInt64($1.variable) }
+      keys.reduce(0) { $0 | $1.variables } | values.reduce(0) { $0 | 1 << UInt64($1.variable) }
     }
   }
 }
@@ -62,6 +91,9 @@ struct Triggers: Sendable {
     precondition(bound.count <= 32, "a claim over more than 32 indices")
     var search = TriggerSearch(bound: bound, tables: tables)
     for body in bodies { search.visit(body) }
+    for (variable, node) in bound.enumerated() where tables.split.contains(node.sort) {
+      search.addConstants(of: variable, count: node.sort.realCount)
+    }
     groups = search.groups
     let masks = groups.map(\.variables)
     let reachable = masks.reduce(0, |)
@@ -105,8 +137,8 @@ private struct TriggerSearch {
   private var visited: Set<ObjectIdentifier> = []
   /// Entries of base tables that the body reads, by table and keys.
   private var readings: [Reading: Int] = [:]
-  private var order: [(keys: [Int?], table: Int, columns: [Trigger.Column])] = []
-  private var terms: [(Node, Int)] = []
+  private var order: [(keys: [Trigger.Key], table: Int, columns: [Trigger.Column])] = []
+  private var others: [Trigger] = []
 
   private struct Reading: Hashable {
     let table: Int
@@ -123,10 +155,11 @@ private struct TriggerSearch {
     for operand in node.operands { visit(operand) }
     switch node.operation {
     case .select:
-      for component in Self.bases(of: node.operands[0]) { note(component, node, comparedWith: nil) }
+      for component in Self.bases(of: node.operands[0]) { note(component, node, nil) }
     case .equal:
-      compare(node.operands[0], node.operands[1])
-      compare(node.operands[1], node.operands[0])
+      compare(node.operands[0], with: node.operands[1], isBound: false)
+      compare(node.operands[1], with: node.operands[0], isBound: false)
+    case .lessThan: compare(node.operands[0], with: node.operands[1], isBound: true)
     default: break
     }
   }
@@ -141,17 +174,23 @@ private struct TriggerSearch {
     }
   }
 
-  /// The body asks whether a variable equals something.
-  private mutating func compare(_ node: Node, _ other: Node) {
+  /// The body asks whether a variable equals something, or is less.
+  private mutating func compare(_ node: Node, with other: Node, isBound: Bool) {
     guard let variable = variables[ObjectIdentifier(node)] else { return }
     if !other.isOpen {
-      terms.append((other, variable))
+      if !isBound { others.append(.term(other, variable: variable)) }
     } else if other.operation == .select {
-      for component in Self.bases(of: other.operands[0]) { note(component, other, comparedWith: variable) }
+      for component in Self.bases(of: other.operands[0]) {
+        note(component, other, Trigger.Column(component: component, variable: variable, isBound: isBound))
+      }
     }
   }
 
-  private mutating func note(_ component: Int, _ select: Node, comparedWith variable: Int?) {
+  mutating func addConstants(of variable: Int, count: UInt64) {
+    others.append(.constants(count: count, variable: variable))
+  }
+
+  private mutating func note(_ component: Int, _ select: Node, _ column: Trigger.Column?) {
     let keys = select.operands.dropFirst()
     let reading = Reading(table: tables.table[component], keys: keys.map { ObjectIdentifier($0) })
     let index: Int
@@ -160,23 +199,37 @@ private struct TriggerSearch {
     } else {
       index = order.count
       readings[reading] = index
-      order.append(
-        (keys: keys.map { variables[ObjectIdentifier($0)] }, table: reading.table, columns: []))
+      order.append((keys: keys.map(form), table: reading.table, columns: []))
     }
-    if let variable {
-      let column = Trigger.Column(component: component, variable: variable)
-      if !order[index].columns.contains(column) { order[index].columns.append(column) }
+    if let column, !order[index].columns.contains(column) { order[index].columns.append(column) }
+  }
+
+  private func form(_ key: Node) -> Trigger.Key {
+    if let variable = variables[ObjectIdentifier(key)] { return .variable(variable) }
+    var found: UInt64 = 0
+    var pending = [key]
+    while let node = pending.popLast() {
+      switch node.operation {
+      case .bound:
+        guard let variable = variables[ObjectIdentifier(node)] else { return .any }
+        found |= 1 << UInt64(variable)
+      case .select, .count: return .any
+      default: if node.isOpen { pending += node.operands }
+      }
     }
+    return found == 0 ? .any : .expression(key, variables: found)
   }
 
   /// What was found, with and without the values of the entries.
   var groups: [(variables: UInt64, triggers: [Trigger])] {
-    var triggers = terms.map { Trigger.term($0.0, variable: $0.1) }
+    var triggers = others
     for reading in order {
-      triggers.append(.entry(table: reading.table, keys: reading.keys, values: []))
-      if !reading.columns.isEmpty {
-        triggers.append(.entry(table: reading.table, keys: reading.keys, values: reading.columns))
-      }
+      // A comparison asks for one value at a time: each column by itself, and those of one record's key together.
+      let same = reading.columns.filter { !$0.isBound }
+      var choices: [[Trigger.Column]] = [[]]
+      if !same.isEmpty { choices.append(same) }
+      choices += reading.columns.filter(\.isBound).map { [$0] }
+      triggers += choices.map { .entry(table: reading.table, keys: reading.keys, values: $0) }
     }
     var groups: [(variables: UInt64, triggers: [Trigger])] = []
     for trigger in triggers where trigger.variables != 0 {
