@@ -100,5 +100,5 @@ public struct Specification: Sendable {
 /// A specification that does not make sense, found when it is traced.
 public struct SpecificationError: Error, CustomStringConvertible, Hashable {
   public let description: String
-  init(_ description: String) { self.description = description }
+  public init(_ description: String) { self.description = description }
 }

@@ -16,8 +16,17 @@ package struct SuccessorBuffer {
   package var successorCount = 0
   /// How many action instances are possible.
   package var possible = 0
-  /// The conditions met, by number.
-  package var met: UnsafeMutablePointer<Bool>
+
+  package init(
+    words: Int, explored: UnsafeMutablePointer<UInt64>, successors: UnsafeMutablePointer<UInt64>,
+    instances: UnsafeMutablePointer<Int32>, slots: UnsafePointer<PackedSlot>
+  ) {
+    self.words = words
+    self.explored = explored
+    self.successors = successors
+    self.instances = instances
+    self.slots = slots
+  }
 }
 
 /// Where a scalar lies in a packed state.
@@ -26,6 +35,12 @@ package struct PackedSlot {
   package var shift: UInt8
   /// The scalar's bits, in place.
   package var mask: UInt64
+
+  package init(word: Int32, shift: UInt8, mask: UInt64) {
+    self.word = word
+    self.shift = shift
+    self.mask = mask
+  }
 }
 
 extension Instruction {
@@ -72,7 +87,7 @@ extension Instruction {
       case .jumpIfLessOrEqual: if r[Int(i.a)] <= r[Int(i.b)] { next = code + Int(i.target) }
       case .jumpIfNotLessOrEqual: if r[Int(i.a)] > r[Int(i.b)] { next = code + Int(i.target) }
       case .end: return Int(i.c)
-      case .begin, .insert, .insertAt, .emit, .count, .meet:
+      case .begin, .insert, .insertAt, .emit, .count:
         guard let output else { return 0 }
         i.write(to: &output.pointee, r)
       }
@@ -95,7 +110,6 @@ extension Instruction {
       output.instances[output.successorCount] = c
       output.successorCount &+= 1
     case .count: output.possible &+= Int(c)
-    case .meet: output.met[Int(c)] = true
     default: break
     }
   }

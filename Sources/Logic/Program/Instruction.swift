@@ -42,8 +42,6 @@ package struct Instruction: Sendable {
     case emit
     /// c more action instances are possible.
     case count
-    /// Condition number c was met.
-    case meet
   }
 
   package var operation: Operation
@@ -52,4 +50,15 @@ package struct Instruction: Sendable {
   package var a: Int32 = 0
   package var b: Int32 = 0
   package var c: Int32 = 0
+
+  package init(
+    operation: Operation, shift: UInt8 = 0, target: Int32 = 0, a: Int32 = 0, b: Int32 = 0, c: Int32 = 0
+  ) {
+    self.operation = operation
+    self.shift = shift
+    self.target = target
+    self.a = a
+    self.b = b
+    self.c = c
+  }
 }

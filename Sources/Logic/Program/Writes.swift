@@ -26,7 +26,7 @@ package final class WriteList {
 
   package init(
     of action: Action, _ arguments: [TermID], _ elaborator: Elaborator, _ evaluation: Evaluation,
-    before: BaseState
+    before: any StateView
   ) {
     self.elaborator = elaborator
     self.evaluation = evaluation
@@ -67,7 +67,7 @@ package final class WriteList {
   }
 
   /// Appends what `table` changes with respect to the node `base`, which lies below it; nil: the state before.
-  private func descend(_ table: Node, to base: Node?, _ condition: TermID, _ before: BaseState) {
+  private func descend(_ table: Node, to base: Node?, _ condition: TermID, _ before: any StateView) {
     if table === base || elaborator.constantValue(condition) == 0 { return }
     let operands = table.operands
     switch table.operation {

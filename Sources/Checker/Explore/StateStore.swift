@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The set of states found, in the order in which they were found, each with the state that it was found from.
+///
+/// States lie one after another; an open-addressing table of their numbers finds them again. Equality is exact: the
+/// hash only says where to look.
+final class StateStore {
+  let words: Int
+  private(set) var count = 0
+  let states: UnsafeMutablePointer<UInt64>
+  private let parents: UnsafeMutablePointer<UInt32>
+  private let stateMemory: FlatMemory<UInt64>
+  private let parentMemory: FlatMemory<UInt32>
+  /// A number (plus 1; 0 is free) in the low half, bits of the hash in the high half.
+  private var table: FlatMemory<UInt64>
+  private var tableMask: Int
+  private let memoryLimit: Int
+  private let capacity: Int
+
+  static let noParent = UInt32.max
+
+  /// - Parameter memoryLimit: in bytes, for all of it.
+  /// - Returns: nil if the address space cannot hold it.
+  init?(words: Int, memoryLimit: Int) {
+    self.words = words
+    self.memoryLimit = memoryLimit
+    capacity = min(memoryLimit / (words * 8 + 4) + 1, Int(UInt32.max) - 1)
+    let initialTable = 1 << 12
+    guard let states = FlatMemory<UInt64>(capacity: capacity * words),
+      let parents = FlatMemory<UInt32>(capacity: capacity),
+      let table = FlatMemory<UInt64>(capacity: initialTable)
+    else { return nil }
+    stateMemory = states
+    parentMemory = parents
+    self.states = states.base
+    self.parents = parents.base
+    self.table = table
+    tableMask = initialTable - 1
+  }
+
+  func state(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + number &* words }
+
+  func parent(of number: Int) -> Int? {
+    parents[number] == Self.noParent ? nil : Int(parents[number])
+  }
+
+  /// Bytes in use.
+  var bytes: Int { count * (words * 8 + 4) + (tableMask + 1) * 8 }
+
+  // MARK: Adding states
+
+  enum Insertion { case new, known, outOfMemory }
+
+  @inline(__always)
+  func hash(_ state: UnsafePointer<UInt64>) -> UInt64 {
+    var hash: UInt64 = 0x9E37_79B9_7F4A_7C15
+    for word in 0..<words {
+      let product = (hash ^ state[word]).multipliedFullWidth(by: 0xE703_7ED1_A0B4_28DB)
+      hash = product.high ^ product.low
+    }
+    return hash
+  }
+
+  /// Reads where the search for a state with this hash begins, so that it is in the cache when it does.
+  @inline(__always)
+  func touch(_ hash: UInt64) -> UInt64 { table.base[Int(truncatingIfNeeded: hash) & tableMask] }
+
+  @inline(__always)
+  func insert(_ state: UnsafePointer<UInt64>, _ hash: UInt64, parent: UInt32) -> Insertion {
+    if count &* 8 > tableMask &* 5, !grow() { return .outOfMemory }
+    let tag = hash & 0xFFFF_FFFF_0000_0000
+    var position = Int(truncatingIfNeeded: hash) & tableMask
+    while true {
+      let entry = table.base[position]
+      if entry == 0 { break }
+      if entry & 0xFFFF_FFFF_0000_0000 == tag {
+        let known = self.state(Int(entry & 0xFFFF_FFFF) &- 1)
+        if isEqual(known, state) { return .known }
+      }
+      position = (position &+ 1) & tableMask
+    }
+    guard count < capacity, bytes < memoryLimit else { return .outOfMemory }
+    let slot = self.state(count)
+    for word in 0..<words { slot[word] = state[word] }
+    parents[count] = parent
+    count &+= 1
+    table.base[position] = tag | UInt64(count)
+    return .new
+  }
+
+  @inline(__always)
+  private func isEqual(_ a: UnsafePointer<UInt64>, _ b: UnsafePointer<UInt64>) -> Bool {
+    var difference: UInt64 = 0
+    for word in 0..<words { difference |= a[word] ^ b[word] }
+    return difference == 0
+  }
+
+  /// Doubles the table; false if that would pass the bound.
+  private func grow() -> Bool {
+    let size = (tableMask + 1) * 2
+    guard bytes + size * 8 <= memoryLimit, let larger = FlatMemory<UInt64>(capacity: size) else {
+      return false
+    }
+    for number in 0..<count {
+      let hash = hash(state(number))
+      var position = Int(truncatingIfNeeded: hash) & (size - 1)
+      while larger.base[position] != 0 { position = (position + 1) & (size - 1) }
+      larger.base[position] = hash & 0xFFFF_FFFF_0000_0000 | UInt64(number + 1)
+    }
+    table = larger
+    tableMask = size - 1
+    return true
+  }
+}

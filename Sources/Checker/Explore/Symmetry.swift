@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logic
+
+/// Which names can be exchanged without changing anything, and the least of the states that differ by such exchanges.
+///
+/// The names of an identity sort are interchangeable unless the specification says one of them: as a constant
+/// anywhere, or as an initial value.
+struct Symmetry {
+  /// A renaming of one state: where each scalar goes, and what its value becomes.
+  private struct Renaming {
+    struct Move {
+      let from: PackedSlot
+      let to: PackedSlot
+      /// The new value, by the old; nil where values stay.
+      let values: [UInt64]?
+    }
+    let moves: [Move]
+  }
+
+  private let renamings: [Renaming]
+  private let words: Int
+
+  /// Whether there is anything to exchange.
+  var isUseful: Bool { !renamings.isEmpty }
+
+  /// How many renamings there are, the one that changes nothing included.
+  var order: Int { renamings.count + 1 }
+
+  init(_ packed: PackedLayout, isOn: Bool) {
+    words = packed.words
+    guard isOn else {
+      renamings = []
+      return
+    }
+    var permutations: [[String: [UInt64]]] = [[:]]
+    for (sort, free) in Self.interchangeable(packed.layout) {
+      let count = packed.layout.scope.count(of: sort)
+      let choices = Self.permutations(of: free).map { image in
+        var values = Array(0..<count)
+        for (from, to) in zip(free, image) { values[Int(from)] = to }
+        return values
+      }
+      permutations = permutations.flatMap { known in
+        choices.map { known.merging([sort.name: $0]) { first, _ in first } }
+      }
+    }
+    renamings = permutations.dropFirst().map { Self.renaming($0, packed) }
+  }
+
+  /// The sorts of which two or more values can be exchanged, with those values; at most 8 of a sort are.
+  static func interchangeable(_ layout: StateLayout) -> [(sort: Sort, values: [UInt64])] {
+    let specification = layout.specification
+    var sorts: [String: Sort] = [:]
+    var named: [String: Set<UInt64>] = [:]
+    func see(_ sort: Sort) { if sort.kind == .identity { sorts[sort.name] = sort } }
+    for component in specification.components where component.role != .witness {
+      for sort in component.keys + [component.sort] { see(sort) }
+      if case .value(let value) = component.initial { named[component.sort.name, default: []].insert(value) }
+    }
+    for node in specification.nodes {
+      see(node.sort)
+      if case .constant(let value) = node.operation { named[node.sort.name, default: []].insert(value) }
+    }
+    return sorts.values.sorted { $0.name < $1.name }.compactMap { sort in
+      let count = layout.scope.count(of: sort)
+      let free = (0..<min(count, 64)).filter { !(named[sort.name]?.contains($0) ?? false) }.prefix(6)
+      return free.count > 1 ? (sort, Array(free)) : nil
+    }
+  }
+
+  /// Every order of the values, the given one first.
+  private static func permutations(of values: [UInt64]) -> [[UInt64]] {
+    guard !values.isEmpty else { return [[]] }
+    return values.indices.flatMap { index in
+      var rest = values
+      let first = rest.remove(at: index)
+      return permutations(of: rest).map { [first] + $0 }
+    }
+  }
+
+  private static func renaming(_ permutation: [String: [UInt64]], _ packed: PackedLayout) -> Renaming {
+    let layout = packed.layout
+    let moves = packed.registers.map { register in
+      let (index, keys) = layout.owner(of: register)
+      let component = layout.specification.components[index]
+      let renamed = zip(component.keys, keys).map { sort, key in permutation[sort.name]?[Int(key)] ?? key }
+      guard let target = layout.register(index, renamed) else {
+        preconditionFailure("a renamed key is a key")
+      }
+      return Renaming.Move(
+        from: packed.slots[register], to: packed.slots[target], values: permutation[component.sort.name])
+    }
+    return Renaming(moves: moves)
+  }
+
+  // MARK: The least renaming
+
+  /// Replaces every successor by the least of its renamings.
+  func canonicalize(_ batch: SuccessorBatch) {
+    guard isUseful else { return }
+    for index in 0..<batch.count { canonicalize(batch.successors + index &* words) }
+  }
+
+  /// Replaces a packed state by the least of its renamings.
+  func canonicalize(_ state: UnsafeMutablePointer<UInt64>) {
+    guard isUseful else { return }
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2 * words) { scratch in
+      guard let candidate = scratch.baseAddress else { return }
+      let best = candidate + words
+      best.update(from: state, count: words)
+      for renaming in renamings {
+        candidate.update(repeating: 0, count: words)
+        for move in renaming.moves {
+          var value = (state[Int(move.from.word)] & move.from.mask) &>> UInt64(move.from.shift)
+          if let values = move.values { value = values[Int(value)] }
+          candidate[Int(move.to.word)] |= value &<< UInt64(move.to.shift)
+        }
+        if isLess(candidate, best) { best.update(from: candidate, count: words) }
+      }
+      state.update(from: best, count: words)
+    }
+  }
+
+  private func isLess(_ a: UnsafePointer<UInt64>, _ b: UnsafePointer<UInt64>) -> Bool {
+    for word in 0..<words where a[word] != b[word] { return a[word] < b[word] }
+    return false
+  }
+}
