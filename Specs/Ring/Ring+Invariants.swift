@@ -5,7 +5,6 @@ import Logic
 extension RingState {
   private var front: Side { Side(.front) }
   private var back: Side { Side(.back) }
-  private var bothHonest: Bit { !hostile[front] && !hostile[back] }
 
   /// How far an index is ahead of the responses that the front end has taken: the oldest thing that the ring holds.
   private func age(_ index: Index) -> Index { index - own[front].taken }

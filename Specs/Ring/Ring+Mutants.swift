@@ -12,7 +12,7 @@ final class RingXSA39: Ring {
 /// Classic: no look after setting the event index.
 final class RingWithoutRecheck: Ring {
   override func recheck(side: Side) -> Choice<Sight> {
-    require(own[side].step == .rechecking, "R6")
+    require(stands(side, at: .rechecking), "R6")
     own[side].step = Choice(.asleep)
     return Choice(.nothing)
   }

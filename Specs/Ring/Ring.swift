@@ -8,7 +8,11 @@
 // once more; after publishing, a side looks at the peer's event index to see whether to send one.
 //
 // Each action is one load, one store, one fence, or private work. Stores go into the side's store buffer and reach
-// memory later (x86-TSO); a load does not wait for them. A hostile side stores what it likes, where it likes.
+// memory later (x86-TSO); a load does not wait for them.
+//
+// A hostile side stores what it likes, at any time; it takes no other step, as nothing else of it can be seen. Of what
+// it stores, the words that its peer loads matter, and are modelled. What it stores to slots, and to words that only
+// it loads, is arbitrary and decides nothing: with a hostile side, the contents of slots are left out.
 //
 // R1  A side believes the peer's producer index only within what the ring can hold. (XSA-39)
 // R2  A side writes a slot only when it is free: the front end when the response in it was taken, the back end when
@@ -45,6 +49,12 @@ public class RingState: Machine {
   /// Where the message of an index lies.
   func slot(_ index: Index) -> Index { index & (size - 1) }
 
+  /// Whether both sides keep to the protocol.
+  var bothHonest: Bit { !hostile[.init(.front)] && !hostile[.init(.back)] }
+
+  /// Whether the side keeps to the protocol, and stands there.
+  func stands(_ side: Side, at step: Step) -> Bit { !hostile[side] && own[side].step == step }
+
   /// Whether the side may write its next message (R2).
   func hasRoom(_ side: Side) -> Bit {
     choose(side == .front, own[side].put - own[side].taken < size, own[side].put != own[side].taken)
@@ -73,14 +83,14 @@ public class Ring: RingState {
 
   /// Writes a message into the next slot.
   func put(side: Side) {
-    require(own[side].step == .idle)
+    require(stands(side, at: .idle))
     require(hasRoom(side), "R2")
     own[side].put += 1
   }
 
   /// Stores the producer index.
   func publish(side: Side) {
-    require(own[side].step == .idle && !buffer[side].holdsProducer)
+    require(stands(side, at: .idle) && !buffer[side].holdsProducer)
     own[side].before = own[side].published
     own[side].published = own[side].put
     buffer[side].holdsProducer = true
@@ -89,7 +99,7 @@ public class Ring: RingState {
 
   /// Loads the peer's event index; answers whether to send an event, and sends it.
   func loadEvent(side: Side) -> Bit {
-    require(own[side].step == .fenced, "R5")
+    require(stands(side, at: .fenced), "R5")
     let wanted = wantsEvent(shared[peer(side)].event, old: own[side].before, new: own[side].published)
     when(wanted) { event[peer(side)] = true }
     own[side].step = Choice(.idle)
@@ -100,30 +110,30 @@ public class Ring: RingState {
 
   /// Loads the peer's producer index when all that was known is taken.
   func look(side: Side) -> Choice<Sight> {
-    require(own[side].step == .idle && own[side].taken == own[side].known)
+    require(stands(side, at: .idle) && own[side].taken == own[side].known)
     return see(side, otherwise: .idle)
   }
 
   /// Takes the next message: one read of its slot.
   func take(side: Side) -> Message {
-    require(own[side].step == .idle && own[side].taken != own[side].known)
+    require(stands(side, at: .idle) && own[side].taken != own[side].known)
     let message = slots[slot(own[side].taken)]
     let right = message == Message(from: peer(side), serial: own[side].taken)
-    garbled = garbled || (!right && !hostile[.init(.front)] && !hostile[.init(.back)])
+    garbled = garbled || (bothHonest && !right)
     own[side].taken += 1
     return message
   }
 
   /// Stores the event index: the next message is to be announced.
   func ask(side: Side) {
-    require(own[side].step == .idle && own[side].taken == own[side].known && !buffer[side].holdsEvent)
+    require(stands(side, at: .idle) && own[side].taken == own[side].known && !buffer[side].holdsEvent)
     buffer[side].holdsEvent = true
     own[side].step = Choice(.asked)
   }
 
   /// Looks once more, and sleeps if there is still nothing.
   func recheck(side: Side) -> Choice<Sight> {
-    require(own[side].step == .rechecking, "R6")
+    require(stands(side, at: .rechecking), "R6")
     return see(side, otherwise: .asleep)
   }
 
@@ -140,7 +150,7 @@ public class Ring: RingState {
   }
 
   func wake(side: Side) {
-    require(own[side].step == .asleep && event[side])
+    require(stands(side, at: .asleep) && event[side])
     event[side] = false
     own[side].step = Choice(.idle)
   }
@@ -158,7 +168,7 @@ public class Ring: RingState {
     let next = buffer[side].drained
     require(next != own[side].put)
     require(!buffer[side].holdsProducer || next != own[side].published, "R4")
-    slots[slot(next)] = Message(from: side, serial: next)
+    when(bothHonest) { slots[slot(next)] = Message(from: side, serial: next) }
     buffer[side].drained = next + 1
   }
 
@@ -177,17 +187,13 @@ public class Ring: RingState {
 
   // MARK: A hostile side
 
-  func scribbleProducer(side: Side, of: Side, value: Index) {
+  func scribbleProducer(side: Side, value: Index) {
     require(hostile[side])
-    shared[of].producer = value
+    shared[side].producer = value
   }
-  func scribbleEvent(side: Side, of: Side, value: Index) {
+  func scribbleEvent(side: Side, value: Index) {
     require(hostile[side])
-    shared[of].event = value
-  }
-  func scribbleSlot(side: Side, slot: Index, from: Side, serial: Index) {
-    require(hostile[side] && slot < size)
-    slots[slot] = Message(from: from, serial: serial)
+    shared[side].event = value
   }
   /// An event without a reason.
   func poke(side: Side) {
@@ -202,9 +208,8 @@ public class Ring: RingState {
       action("recheck(side:)", recheck), action("wake(side:)", wake),
       action("fence(side:)", fence), action("drainMessage(side:)", drainMessage),
       action("drainProducer(side:)", drainProducer), action("drainEvent(side:)", drainEvent),
-      action("scribbleProducer(side:of:value:)", scribbleProducer),
-      action("scribbleEvent(side:of:value:)", scribbleEvent),
-      action("scribbleSlot(side:slot:from:serial:)", scribbleSlot), action("poke(side:)", poke),
+      action("scribbleProducer(side:value:)", scribbleProducer),
+      action("scribbleEvent(side:value:)", scribbleEvent), action("poke(side:)", poke),
     ]
   }
   public override var assumptions: [Invariant] {

@@ -5,7 +5,6 @@ import Logic
 extension Stream {
   private var writer: Side { Side(.writer) }
   private var reader: Side { Side(.reader) }
-  private var bothHonest: Bit { !hostile[writer] && !hostile[reader] }
 
   /// How far an index is ahead of what the reader has said it has read.
   private func age(_ index: Index) -> Index { index - shared[reader] }

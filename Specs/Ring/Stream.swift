@@ -5,7 +5,8 @@
 // A writer and a reader share 2ⁿ bytes and two free-running indices, the writer's producer and the reader's
 // consumer. There are no event indices: whoever moves bytes sends an event, by a hypercall, before which all its
 // stores are visible. Each action is one load, one store of an index, one byte, or private work; stores wait in the
-// side's store buffer, in order.
+// side's store buffer, in order. A hostile side stores what it likes and takes no other step; what it stores as bytes
+// is arbitrary and decides nothing, and is left out.
 //
 // R1  Each side believes the other's index only within what the stream can hold.
 // R2  The writer writes a byte only where the reader has read, and said so.
@@ -61,6 +62,12 @@ public class Stream: Machine {
   func peer(_ side: Side) -> Side { choose(side == .writer, Side(.reader), Side(.writer)) }
   func slot(_ index: Index) -> Index { index & (size - 1) }
 
+  /// Whether both sides keep to the protocol.
+  var bothHonest: Bit { !hostile[.init(.writer)] && !hostile[.init(.reader)] }
+
+  /// Whether the side keeps to the protocol, and stands there.
+  func stands(_ side: Side, at step: StreamStep) -> Bit { !hostile[side] && own[side].step == step }
+
   /// Whether the peer's index can be believed (R1).
   func isBelievable(_ index: Index, to side: Side) -> Bit {
     choose(side == .writer, own[side].position - index <= size, index - own[side].position <= size)
@@ -73,7 +80,7 @@ public class Stream: Machine {
 
   /// Loads the peer's index.
   func look(side: Side) -> Choice<Sight> {
-    require(own[side].step == .idle && own[side].position == own[side].published && !buffered[side])
+    require(stands(side, at: .idle) && own[side].position == own[side].published && !buffered[side])
     let index = shared[peer(side)]
     let sight = Choice<Sight>.first(
       (!isBelievable(index, to: side), .nonsense), (isStuck(side, index), .nothing), otherwise: .something)
@@ -86,7 +93,7 @@ public class Stream: Machine {
   /// Writes the next byte.
   func write() {
     let mine = own[.init(.writer)]
-    require(mine.step == .idle && !buffered[.init(.writer)])
+    require(stands(.init(.writer), at: .idle) && !buffered[.init(.writer)])
     require(mine.position - mine.known < size, "R2")
     own[.init(.writer)].position += 1
   }
@@ -94,16 +101,16 @@ public class Stream: Machine {
   /// Reads the next byte, once.
   func read() -> Index {
     let mine = own[.init(.reader)]
-    require(mine.step == .idle && !buffered[.init(.reader)] && mine.position != mine.known)
+    require(stands(.init(.reader), at: .idle) && !buffered[.init(.reader)] && mine.position != mine.known)
     let byte = bytes[slot(mine.position)]
-    garbled = garbled || (byte != mine.position && !hostile[.init(.writer)] && !hostile[.init(.reader)])
+    garbled = garbled || (bothHonest && byte != mine.position)
     own[.init(.reader)].position += 1
     return byte
   }
 
   /// Stores the side's index when it has moved bytes.
   func publish(side: Side) {
-    require(own[side].step == .idle && own[side].position != own[side].published && !buffered[side])
+    require(stands(side, at: .idle) && own[side].position != own[side].published && !buffered[side])
     own[side].published = own[side].position
     buffered[side] = true
     own[side].step = Choice(.moved)
@@ -111,13 +118,13 @@ public class Stream: Machine {
 
   /// Sends the event: the hypercall waits for the store buffer.
   func notify(side: Side) {
-    require(own[side].step == .moved && !buffered[side], "R5")
+    require(stands(side, at: .moved) && !buffered[side], "R5")
     event[peer(side)] = true
     own[side].step = Choice(.idle)
   }
 
   func wake(side: Side) {
-    require(own[side].step == .asleep && event[side])
+    require(stands(side, at: .asleep) && event[side])
     event[side] = false
     own[side].step = Choice(.idle)
   }
@@ -126,7 +133,7 @@ public class Stream: Machine {
     let mine = own[.init(.writer)]
     require(drained != mine.position)
     require(!buffered[.init(.writer)] || drained != mine.published, "R4")
-    bytes[slot(drained)] = drained
+    when(bothHonest) { bytes[slot(drained)] = drained }
     drained += 1
   }
   func drainIndex(side: Side) {
@@ -136,13 +143,9 @@ public class Stream: Machine {
     buffered[side] = false
   }
 
-  func scribbleIndex(side: Side, of: Side, value: Index) {
+  func scribbleIndex(side: Side, value: Index) {
     require(hostile[side])
-    shared[of] = value
-  }
-  func scribbleByte(side: Side, slot: Index, value: Index) {
-    require(hostile[side] && slot < size)
-    bytes[slot] = value
+    shared[side] = value
   }
   func poke(side: Side) {
     require(hostile[side])
@@ -154,8 +157,7 @@ public class Stream: Machine {
       action("look(side:)", look), action("write()", write), action("read()", read),
       action("publish(side:)", publish), action("notify(side:)", notify), action("wake(side:)", wake),
       action("drainByte()", drainByte), action("drainIndex(side:)", drainIndex),
-      action("scribbleIndex(side:of:value:)", scribbleIndex),
-      action("scribbleByte(side:slot:value:)", scribbleByte), action("poke(side:)", poke),
+      action("scribbleIndex(side:value:)", scribbleIndex), action("poke(side:)", poke),
     ]
   }
   public override var assumptions: [Invariant] {
