@@ -37,6 +37,12 @@ public final class Elaborator {
     return intern(.symbol(symbols.count - 1), width: width(sort), isBit: sort.kind == .bit)
   }
 
+  /// The term of a free constant made before, by its number in `symbols`.
+  public func symbolTerm(_ index: Int) -> TermID {
+    let sort = symbols[index].sort
+    return intern(.symbol(index), width: width(sort), isBit: sort.kind == .bit)
+  }
+
   /// The value, reduced to the sort's width.
   public func constant(_ value: UInt64, _ sort: Sort) -> TermID {
     constant(value, width: width(sort), isBit: sort.kind == .bit)

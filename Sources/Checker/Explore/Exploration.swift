@@ -10,6 +10,8 @@ public struct ExplorationOptions: Sendable {
   public var memoryLimit = 4 << 30
   /// Steps from an initial state beyond which nothing is explored.
   public var maximumDepth = Int.max
+  /// Distinct states at which the exploration ends with `.outOfStates`.
+  public var maximumStates = Int.max
   /// Whether a state in which no action is possible ends the exploration as a violation.
   public var forbidsDeadlock = false
 
@@ -39,6 +41,8 @@ public struct Exploration: Sendable {
     case violated(Counterexample)
     /// The memory bound was reached.
     case outOfMemory
+    /// `maximumStates` were found.
+    case outOfStates
     case cancelled
   }
 

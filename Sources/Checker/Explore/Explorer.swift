@@ -114,6 +114,7 @@ public final class Explorer {
       explored += 1
       if explored == levelEnd || batch.isFull {
         guard insertBatch() else { return result(.outOfMemory, seconds()) }
+        if store.count >= options.maximumStates { return result(.outOfStates, seconds()) }
       }
     }
     return result(.complete, seconds())

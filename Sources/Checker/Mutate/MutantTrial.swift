@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logic
+
+/// Tries to kill the mutants of a subject, the cheapest way first.
+public struct MutantTrial: Sendable {
+  /// Says which theorem a mutant breaks, if it breaks one: how other engines take part.
+  public typealias Prover = @Sendable (Specification) -> String?
+
+  public let subject: Subject
+  public let original: Specification
+  public let scope: Scope
+  /// Distinct states that are looked at before another way is tried.
+  public var quickStates = 100_000
+  /// Distinct states that are looked at before a mutant counts as a survivor.
+  public var allStates = 5_000_000
+  public var memoryLimit = 2 << 30
+  public var prover: Prover?
+
+  /// - Throws: if the subject does not make sense as a specification.
+  public init(_ subject: Subject, scope: Scope? = nil, prover: Prover? = nil) throws(SpecificationError) {
+    self.subject = subject
+    self.scope = scope ?? subject.scopes.first ?? .small
+    self.prover = prover
+    original = try subject.make().trace()
+  }
+
+  /// - Throws: if the mutant cannot be explored at the scope.
+  public func run(_ mutant: Mutant) throws(SpecificationError) -> MutantVerdict {
+    let clock = ContinuousClock()
+    let start = clock.now
+    var result = try outcome(of: mutant)
+    let listed = subject.equivalents.first { $0.name == mutant.name }
+    switch result {
+    case .survived: if let listed { result = .equivalent(listed.reason, isProven: false) }
+    case .killed(let killer, _):
+      if listed != nil { result = .survived("listed as equivalent, and yet killed by: \(killer)") }
+    case .equivalent: break
+    }
+    let expected = expectedKiller(of: mutant)
+    var isAsExpected: Bool?
+    if let expected { isAsExpected = try kills(expected, mutant, result) }
+    return MutantVerdict(
+      name: mutant.name, change: mutant.change, result: result, expected: expected,
+      isAsExpected: isAsExpected, seconds: (clock.now - start) / .seconds(1))
+  }
+
+  private func outcome(of mutant: Mutant) throws(SpecificationError) -> MutantVerdict.Result {
+    if original.isSame(as: mutant.specification) {
+      return .equivalent("the same next-state function", isProven: true)
+    }
+    let quick = try explore(mutant.specification, quickStates)
+    if let killed = killed(quick) { return killed }
+    let comparison = mutant.specification.compared(with: original)
+    var beside: Exploration?
+    if let comparison {
+      let found = try explore(comparison.specification, quickStates)
+      if let killed = killed(found, comparison) { return killed }
+      beside = found
+    }
+    if let theorem = prover?(mutant.specification) { return .killed(.theorem(theorem), depth: nil) }
+    if case .outOfStates = quick.outcome {
+      if let killed = killed(try explore(mutant.specification, allStates)) { return killed }
+      if let comparison {
+        let found = try explore(comparison.specification, allStates)
+        if let killed = killed(found, comparison) { return killed }
+        beside = found
+      }
+    }
+    return unkilled(beside)
+  }
+
+  /// What to say of a mutant that nothing noticed.
+  private func unkilled(_ beside: Exploration?) -> MutantVerdict.Result {
+    guard let beside else { return .survived("its variables or actions are not the original's") }
+    let differences = beside.witnesses.filter { $0.isReached && $0.name.hasPrefix(Comparison.differs) }
+    if let first = differences.first {
+      return .survived(String(first.name.dropFirst(Comparison.differs.count)))
+    }
+    guard case .complete = beside.outcome else {
+      return .survived("no difference in the first \(beside.states) states")
+    }
+    return .equivalent(
+      "the same behaviour in all \(beside.states) states at scope \(scope.name)", isProven: true)
+  }
+
+  private func explore(_ specification: Specification, _ states: Int) throws(SpecificationError)
+    -> Exploration
+  {
+    var options = ExplorationOptions()
+    options.maximumStates = states
+    options.memoryLimit = memoryLimit
+    return try Explorer(specification, scope: scope, options: options).run()
+  }
+
+  private func killed(_ found: Exploration, _ comparison: Comparison? = nil) -> MutantVerdict.Result? {
+    switch found.outcome {
+    case .violated(let counterexample):
+      return .killed(killer(counterexample, comparison), depth: counterexample.steps.count)
+    case .complete where comparison == nil:
+      // What the original reaches, the mutant must reach.
+      return found.witnesses.first { !$0.isReached }.map { .killed(.witness($0.name), depth: nil) }
+    case .complete, .outOfMemory, .outOfStates, .cancelled: return nil
+    }
+  }
+
+  private func killer(_ counterexample: Counterexample, _ comparison: Comparison?) -> MutantVerdict.Killer {
+    let violation = counterexample.violation
+    let values = counterexample.steps.last?.after.values ?? [:]
+    if let comparison, violation.name == Comparison.keepsGuards {
+      return .guarded(comparison.forbidden[Int(values[Cell("(forbidden)")] ?? 0)])
+    }
+    if let comparison, violation.name == Comparison.keepsAnswers {
+      return .answer(action: comparison.answered[Int(values[Cell("(answered)")] ?? 0)])
+    }
+    return .invariant(violation.name, rule: violation.rule)
+  }
+
+  // MARK: Mutants by hand
+
+  private func expectedKiller(of mutant: Mutant) -> String? {
+    if case .byHand(let hand) = mutant.origin { return hand.expectedKiller }
+    return nil
+  }
+
+  /// Whether what was expected to kill a mutant does, be it not the first to.
+  private func kills(_ expected: String, _ mutant: Mutant, _ result: MutantVerdict.Result)
+    throws(SpecificationError) -> Bool
+  {
+    if case .killed(let killer, _) = result, killer.isCalled(expected) { return true }
+    let alone = mutant.specification.keepingInvariants { $0.name == expected || $0.rule == expected }
+    guard !alone.invariants.isEmpty else { return false }
+    if case .violated = try explore(alone, allStates).outcome { return true }
+    return false
+  }
+}
