@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Checker
+import Foundation
+import Logic
+import Specs
+
+/// `lockstep explore`: every reachable state at a scope, or the shortest way to a broken rule.
+struct Explore: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Explore every reachable state of a specification at a small scope.")
+
+  @Argument(help: "Machines, by name; all if none is named.")
+  var machines: [String] = []
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How many values a sort has, a power of two for words; repeatable.", valueName: "sort=n"))
+  var scope: [String] = []
+
+  @Option(name: .long, help: "Explore a mutant of the machine instead, by its name.")
+  var mutant: String?
+
+  @Option(name: .long, help: "Memory bound in MiB.")
+  var memory = 4096
+
+  @Flag(name: .long, help: "Tell apart states that differ only by a renaming.")
+  var noSymmetry = false
+
+  @Option(name: .long, help: ArgumentHelp("Write a counterexample as a Swift test.", valueName: "file"))
+  var saveTest: String?
+
+  @OptionGroup var reporting: ReportingOptions
+
+  func run() throws {
+    Interruption.watch()
+    var isViolated = false
+    var isComplete = true
+    for subject in try chosenSubjects(machines) {
+      for scope in try scopes(of: subject) {
+        let exploration = try explore(try specification(of: subject), scope)
+        try report(exploration)
+        if !exploration.holds {
+          if case .complete = exploration.outcome { isViolated = true }
+          if exploration.counterexample != nil { isViolated = true } else { isComplete = false }
+        }
+      }
+    }
+    if isViolated { throw ExitStatus.violated.code }
+    if !isComplete { throw ExitStatus.couldNotRun.code }
+  }
+
+  private func specification(of subject: Subject) throws -> Specification {
+    guard let mutant else { return try subject.make().trace() }
+    guard let found = subject.mutants.first(where: { $0.name == mutant }) else {
+      let names = subject.mutants.map { "\"\($0.name)\"" }.joined(separator: ", ")
+      throw CouldNotRun("\(subject.name) has no mutant \"\(mutant)\"; there are \(names)")
+    }
+    return try found.make().trace()
+  }
+
+  private func scopes(of subject: Subject) throws -> [Scope] {
+    guard !scope.isEmpty else { return Array(subject.scopes.prefix(1)) }
+    let sorts = Set(try subject.make().trace().sortNames)
+    var chosen = subject.scopes.first ?? .small
+    for item in scope {
+      let parts = item.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2, let count = UInt64(parts[1]), count >= 1, count <= 1 << 16 else {
+        throw CouldNotRun(
+          "--scope \(item): give a sort and a number of values from 1 to 65536, such as Frame=3")
+      }
+      guard sorts.contains(parts[0]) else {
+        throw CouldNotRun(
+          "--scope \(item): \(subject.name) has no sort \(parts[0]); it has \(sorts.sorted().joined(separator: ", "))"
+        )
+      }
+      chosen.counts[parts[0]] = count
+    }
+    return [Scope(name: scope.joined(separator: " "), counts: chosen.counts)]
+  }
+
+  private func explore(_ specification: Specification, _ scope: Scope) throws -> Exploration {
+    var options = ExplorationOptions()
+    options.usesSymmetry = !noSymmetry
+    options.memoryLimit = memory << 20
+    let line = ProgressLine(reporting)
+    defer { line.clear() }
+    do {
+      return try Explorer(specification, scope: scope, options: options).run(
+        progress: { progress in
+          line.show(
+            "\(specification.name): states=\(progress.states) waiting=\(progress.waiting) depth=\(progress.depth)"
+              + " rate=\(Int(progress.rate))/s sec=\(String(format: "%.1f", progress.seconds))")
+        }, isCancelled: { Interruption.wanted })
+    } catch {
+      throw CouldNotRun("\(error)")
+    }
+  }
+
+  private func report(_ exploration: Exploration) throws {
+    if let counterexample = exploration.counterexample, let saveTest {
+      try save("\(counterexample)", to: saveTest)
+    }
+    if reporting.json { return try printJSON(ExplorationLine(exploration)) }
+    print(ExplorationLine(exploration).text)
+    if let counterexample = exploration.counterexample { print(counterexample) }
+  }
+}
+
+/// Writes a file, or says in one line why not.
+func save(_ text: String, to path: String) throws {
+  do {
+    try text.write(toFile: path, atomically: true, encoding: .utf8)
+  } catch {
+    throw CouldNotRun("\(path) cannot be written: \(error.localizedDescription)")
+  }
+}
+
+extension Specification {
+  /// The names of all sorts that the state and the parameters have.
+  var sortNames: [String] {
+    let all = components.flatMap { [$0.sort] + $0.keys } + actions.flatMap { $0.parameters.map(\.sort) }
+    return Array(Set(all.map(\.name)))
+  }
+}
+
+/// An exploration as it is printed.
+struct ExplorationLine: Encodable {
+  let machine: String
+  let scope: String
+  let outcome: String
+  let states: Int
+  let transitions: Int
+  let depth: Int
+  let deadlocks: Int
+  let seconds: Double
+  let unreached: [String]
+  let counterexample: Counterexample?
+
+  init(_ exploration: Exploration) {
+    machine = exploration.specification
+    scope = exploration.scope.name
+    outcome =
+      switch exploration.outcome {
+      case .complete: exploration.holds ? "holds" : "vacuous"
+      case .violated: "violated"
+      case .outOfMemory: "out of memory"
+      case .cancelled: "interrupted"
+      }
+    states = exploration.states
+    transitions = exploration.transitions
+    depth = exploration.depth
+    deadlocks = exploration.deadlocks
+    seconds = exploration.seconds
+    // What was not seen says something only where everything was.
+    if case .complete = exploration.outcome {
+      unreached = exploration.witnesses.filter { !$0.isReached }.map(\.name)
+    } else {
+      unreached = []
+    }
+    counterexample = exploration.counterexample
+  }
+
+  var text: String {
+    let rate = seconds > 0 ? Int(Double(states) / seconds) : 0
+    let line =
+      "\(machine) at scope \(scope): \(outcome): \(states) states, \(transitions) transitions, depth \(depth),"
+      + " \(String(format: "%.2f", seconds)) s, \(rate) states/s"
+    return ([line] + unreached.map { "  never reached: \($0)" }).joined(separator: "\n")
+  }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the verbs of the specification side share: choosing machines, progress, JSON, interruption.
+
+import ArgumentParser
+import Foundation
+import Logic
+import Specs
+import Synchronization
+
+/// Options that every checking verb has.
+struct ReportingOptions: ParsableArguments {
+  @Flag(name: .long, help: "One JSON object a line on standard output instead of text.")
+  var json = false
+
+  @Flag(name: [.short, .long], help: "Print results only: no progress.")
+  var quiet = false
+}
+
+/// The subjects whose names are given; all of them if none is.
+func chosenSubjects(_ names: [String]) throws -> [Subject] {
+  guard !names.isEmpty else { return subjects }
+  return try names.map { name in
+    guard let subject = subjects.first(where: { $0.name.lowercased() == name.lowercased() }) else {
+      let known = subjects.map(\.name).joined(separator: ", ")
+      throw CouldNotRun("no machine is called \"\(name)\"; there are \(known)")
+    }
+    return subject
+  }
+}
+
+/// A line that is rewritten in place on a terminal's standard error; nothing anywhere else.
+final class ProgressLine {
+  private let isShown: Bool
+  private var width = 0
+
+  init(_ options: ReportingOptions) {
+    isShown = !options.quiet && !options.json && isatty(STDERR_FILENO) == 1
+  }
+
+  func show(_ text: String) {
+    guard isShown else { return }
+    let padding = String(repeating: " ", count: max(0, width - text.count))
+    FileHandle.standardError.write(Data("\r\(text)\(padding)".utf8))
+    width = text.count
+  }
+
+  func clear() {
+    guard isShown, width > 0 else { return }
+    show("")
+    FileHandle.standardError.write(Data("\r".utf8))
+    width = 0
+  }
+}
+
+/// Prints a value as one line of JSON, keys sorted.
+func printJSON(_ value: some Encodable) throws {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  print(String(decoding: try encoder.encode(value), as: UTF8.self))
+}
+
+/// Notes the first SIGINT or SIGTERM, so that long work ends in good order; the second ends the process.
+enum Interruption {
+  private static let isRequested = Atomic<Bool>(false)
+
+  static func watch() {
+    for number in [SIGINT, SIGTERM] {
+      signal(number) { number in
+        Interruption.isRequested.store(true, ordering: .relaxed)
+        signal(number, SIG_DFL)
+      }
+    }
+  }
+
+  static var wanted: Bool { isRequested.load(ordering: .relaxed) }
+}
+
+/// Columns of text, as wide as they need to be.
+func table(_ header: [String], _ rows: [[String]]) -> String {
+  let all = [header] + rows
+  let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+  func line(_ row: [String]) -> String {
+    zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }
+      .joined(separator: "  ").trimmingTrailingSpaces
+  }
+  return
+    ([line(header), widths.map { String(repeating: "─", count: $0) }.joined(separator: "  ")]
+    + rows.map(line)).joined(separator: "\n")
+}
+
+extension String {
+  var trimmingTrailingSpaces: String {
+    var text = self
+    while text.hasSuffix(" ") { text.removeLast() }
+    return text
+  }
+}
