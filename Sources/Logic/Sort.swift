@@ -77,11 +77,22 @@ public struct Scope: Sendable, Hashable, Codable {
   public var counts: [String: UInt64]
   /// Whether sorts not listed have their real size, or their scope's.
   public let isReal: Bool
+  /// The only values that some parameters are given when explored, by "action.parameter": what keeps a state space
+  /// small enough is said here, and nowhere else.
+  public var arguments: [String: Set<UInt64>]
+  /// Actions that are not taken when explored.
+  public var excluded: Set<String>
 
-  public init(name: String, counts: [String: UInt64] = [:], isReal: Bool = false) {
+  public init(
+    name: String, counts: [String: UInt64] = [:], isReal: Bool = false,
+    arguments: [String: Set<UInt64>] = [:],
+    excluding excluded: Set<String> = []
+  ) {
     self.name = name
     self.counts = counts
     self.isReal = isReal
+    self.arguments = arguments
+    self.excluded = excluded
   }
 
   /// The sizes that the ABI allows, for proofs.
@@ -92,6 +103,12 @@ public struct Scope: Sendable, Hashable, Codable {
   /// How many values `sort` has in this scope; 0 stands for 2⁶⁴.
   public func count(of sort: Sort) -> UInt64 {
     counts[sort.name] ?? (isReal ? sort.realCount : sort.scopeCount)
+  }
+
+  /// The values that a parameter of an action is given in this scope.
+  public func values(of parameter: Parameter, in action: String) -> [UInt64] {
+    let allowed = arguments["\(action).\(parameter.name)"]
+    return (0..<count(of: parameter.sort)).filter { allowed?.contains($0) ?? true }
   }
 
   /// Bits of a value of `sort` in this scope.

@@ -63,9 +63,15 @@ final class GrantsXSA214: Grants {
   override func isUnused(_ f: Frame) -> Bit { true }
 }
 
+extension Scope {
+  /// Domain 1 grants, domain 0 maps, with two handles; each of two frames.
+  static let oneGranter = Scope(
+    name: "one granter", arguments: ["grow.domain": [1], "map.mapper": [0], "mapWithoutHandle.mapper": [0]])
+}
+
 /// Grant tables for the engines.
 public let grantsSubject = Subject(
-  "Grants", scopes: [.small],
+  "Grants", scopes: [.oneGranter],
   mutants: [
     HandMutant(
       "XSA-224", advisory: "XSA-224",

@@ -89,7 +89,10 @@ public class GrantsState: Machine {
   /// Clears the flags of uses that are over.
   func unflag(_ d: Domain, _ r: Reference) {
     when(!isPinnedForWriting(d, r)) { shared[d, r].bit4 = false }
-    when(!isPinned(d, r)) { shared[d, r].bit3 = false }
+    when(!isPinned(d, r)) {
+      shared[d, r].bit3 = false
+      active[d, r] = ActiveEntry()
+    }
   }
 
   /// The definition of R1, from which the order of the operations' checks is independent: what is newly reached is

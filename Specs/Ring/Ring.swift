@@ -102,6 +102,7 @@ public class Ring: RingState {
     require(stands(side, at: .fenced), "R5")
     let wanted = wantsEvent(shared[peer(side)].event, old: own[side].before, new: own[side].published)
     when(wanted) { event[peer(side)] = true }
+    own[side].before = own[side].published
     own[side].step = Choice(.idle)
     return wanted
   }

@@ -35,10 +35,12 @@ struct InstancePlan {
     changes = common.filter { condition in conditions.allSatisfy { $0.contains(condition) } }
   }
 
-  /// Every tuple of arguments of an action.
+  /// Every tuple of arguments of an action that the scope allows.
   static func instances(of action: Int, in specification: Specification, _ scope: Scope) -> [ActionInstance] {
+    let name = specification.actions[action].name
+    guard !scope.excluded.contains(name) else { return [] }
     let tuples = specification.actions[action].parameters.reduce([[UInt64]]([[]])) { tuples, parameter in
-      tuples.flatMap { tuple in (0..<scope.count(of: parameter.sort)).map { tuple + [$0] } }
+      tuples.flatMap { tuple in scope.values(of: parameter, in: name).map { tuple + [$0] } }
     }
     return tuples.map { ActionInstance(action: action, arguments: $0) }
   }

@@ -58,6 +58,13 @@ struct Symmetry {
       for sort in component.keys + [component.sort] { see(sort) }
       if case .value(let value) = component.initial { named[component.sort.name, default: []].insert(value) }
     }
+    // A scope that gives a parameter some values only names them, and so the rest.
+    for action in specification.actions {
+      for parameter in action.parameters
+      where layout.scope.arguments["\(action.name).\(parameter.name)"] != nil {
+        named[parameter.sort.name, default: []].formUnion(0..<layout.scope.count(of: parameter.sort))
+      }
+    }
     for node in specification.nodes {
       see(node.sort)
       if case .constant(let value) = node.operation { named[node.sort.name, default: []].insert(value) }
