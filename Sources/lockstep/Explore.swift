@@ -101,7 +101,7 @@ struct Explore: ParsableCommand {
 
   private func report(_ exploration: Exploration) throws {
     if let counterexample = exploration.counterexample, let saveTest {
-      try save("\(counterexample)", to: saveTest)
+      try save(counterexample.swiftTest(), to: saveTest)
     }
     if reporting.json { return try printJSON(ExplorationLine(exploration)) }
     print(ExplorationLine(exploration).text)
@@ -147,6 +147,7 @@ struct ExplorationLine: Encodable {
       case .complete: exploration.holds ? "holds" : "vacuous"
       case .violated: "violated"
       case .outOfMemory: "out of memory"
+      case .outOfStates: "out of states"
       case .cancelled: "interrupted"
       }
     states = exploration.states
