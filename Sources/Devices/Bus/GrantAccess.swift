@@ -37,12 +37,25 @@ public struct GrantRefusal: Error, Sendable, Hashable, CustomStringConvertible {
   public var description: String { "grant \(reference) cannot be mapped (\(status))" }
 }
 
+/// What back ends need of a host to reach granted memory.
+public protocol GrantHost: Sendable {
+  /// The grant tables, for one caller at a time.
+  func withGrants<Result>(_ body: (any GrantTables) throws -> Result) rethrows -> Result
+
+  /// The 4096 bytes of a frame; nil if it is out of range.
+  func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer?
+}
+
+extension Host: GrantHost {
+  public func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? { memory.bytes(of: frame) }
+}
+
 /// Grants through the host's grant tables.
 public struct HostGrants: GrantAccess {
-  private let host: Host
+  private let host: any GrantHost
   private let granter: DomainID
 
-  public init(_ host: Host, of granter: DomainID) {
+  public init(_ host: any GrantHost, of granter: DomainID) {
     self.host = host
     self.granter = granter
   }
@@ -55,7 +68,7 @@ public struct HostGrants: GrantAccess {
         let mapping = grants.map(request, by: .host)
         var status = mapping.status
         if status == .okay {
-          if let bytes = host.memory.bytes(of: mapping.frame) {
+          if let bytes = host.bytes(of: mapping.frame) {
             pages.append(MappedPage(bytes: bytes, handle: mapping.handle))
             continue
           }

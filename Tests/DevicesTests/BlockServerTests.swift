@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Interfaces
+import Machines
+import Testing
+
+@testable import Devices
+
+/// A disk of 64 sectors, sector n full of the byte n, behind a server, with a front end.
+private struct Bench {
+  let guest = FakeGuest()
+  let file: TemporaryFile
+  let image: DiskImage
+  let server: BlockServer
+  let frontEnd: FakeFrontEnd
+
+  static let content = (0..<64).flatMap { Array(repeating: UInt8($0), count: 512) }
+  private static let ringFrame = 2
+
+  init(readOnly: Bool = false) throws {
+    file = TemporaryFile(Self.content)
+    image = try DiskImage(path: file.path, readOnly: readOnly)
+    frontEnd = FakeFrontEnd(guest, ringFrame: Self.ringFrame)
+    let ring = OptimisedMachinery().makeBackRing(
+      page: guest.page(Self.ringFrame).baseAddress!, slotCount: BlockRing.slotCount,
+      slotSize: BlockRing.slotSize)
+    server = BlockServer(ring: ring, image: image, grants: HostGrants(guest, of: FakeGuest.domain))
+  }
+
+  /// Puts one request on the ring and has it served; returns its status.
+  func status(
+    _ operation: UInt8, sector: UInt64 = 0, _ segments: [(UInt32, UInt8, UInt8)] = [], count: UInt8? = nil
+  ) throws -> Int16 {
+    let identifier = frontEnd.put(operation: operation, sector: sector, segments: segments, count: count)
+    var events = 0
+    try server.work { events += 1 }
+    let response = try #require(try frontEnd.take())
+    #expect(response.identifier == identifier && response.operation == operation && events == 1)
+    #expect(guest.mappedFrames == [])
+    // Asks for an event at the next response, as a guest does.
+    #expect(try !frontEnd.ring.finalCheckForResponses())
+    return response.status
+  }
+}
+
+@Suite("A block server")
+struct BlockServerTests {
+  @Test("reads sectors into the parts of pages that a request names, and nothing around them")
+  func reads() throws {
+    let bench = try Bench()
+    for frame in [10, 11] { bench.guest.grant(frame) }
+    #expect(try bench.status(0, sector: 7, [(10, 6, 7), (11, 0, 1)]) == 0)
+    let first = bench.guest.page(10)
+    #expect(first[6 * 512 - 1] == 0 && first[6 * 512] == 7 && first[7 * 512] == 8)
+    let second = bench.guest.page(11)
+    #expect(second[0] == 9 && second[1023] == 10 && second[1024] == 0)
+  }
+
+  @Test("reads eleven whole pages at once, the most that a request holds")
+  func manySegments() throws {
+    let bench = try Bench()
+    let frames = (10..<18).map(UInt32.init)
+    for frame in frames { bench.guest.grant(Int(frame)) }
+    #expect(try bench.status(0, sector: 0, frames.map { ($0, 0, 7) }) == 0)
+    #expect(bench.guest.page(17)[4095] == 63)
+    let eleven = (0..<11).map { _ in (UInt32(10), UInt8(0), UInt8(0)) }
+    #expect(try bench.status(0, sector: 53, eleven) == 0)
+    #expect(bench.guest.page(10)[0] == 63)
+    #expect(try bench.status(0, sector: 0, eleven, count: 12) == -1)
+  }
+
+  @Test("writes what a guest granted for reading only, and makes it durable when asked")
+  func writes() throws {
+    let bench = try Bench()
+    bench.guest.grant(10, readOnly: true)
+    bench.guest.page(10).initializeMemory(as: UInt8.self, repeating: 0xee)
+    #expect(try bench.status(1, sector: 3, [(10, 2, 3)]) == 0)
+    #expect(try bench.status(3) == 0)
+    #expect(try bench.status(2, sector: 60, [(10, 0, 0)]) == 0)
+    #expect(try bench.status(2) == 0)
+    var expected = Bench.content
+    for sector in [3, 4, 60] {
+      expected.replaceSubrange(sector * 512..<(sector + 1) * 512, with: repeatElement(0xee, count: 512))
+    }
+    #expect(bench.file.bytes == expected)
+  }
+
+  @Test("does not read into pages that may only be read")
+  func readOnlyGrant() throws {
+    let bench = try Bench()
+    bench.guest.grant(10, readOnly: true)
+    #expect(try bench.status(0, sector: 1, [(10, 0, 0)]) == -1)
+    #expect(bench.guest.page(10)[0] == 0)
+  }
+
+  @Test("refuses requests that leave the disk, a page or the ABI, and changes nothing")
+  func refusals() throws {
+    let bench = try Bench()
+    bench.guest.grant(10)
+    bench.guest.grant(11)
+    let whole: [(UInt32, UInt8, UInt8)] = [(10, 0, 7)]
+    #expect(try bench.status(1, sector: 57, whole) == -1)
+    #expect(try bench.status(1, sector: 64, [(10, 0, 0)]) == -1)
+    #expect(try bench.status(1, sector: .max, whole) == -1)
+    #expect(try bench.status(1, sector: .max - 7, whole) == -1)
+    #expect(try bench.status(1, sector: 1 << 55, whole) == -1)
+    #expect(try bench.status(1, sector: 0, [(10, 0, 8)]) == -1)
+    #expect(try bench.status(1, sector: 0, [(10, 5, 4)]) == -1)
+    #expect(try bench.status(1, sector: 0, [(10, 0, 255)]) == -1)
+    #expect(try bench.status(1, sector: 0, []) == -1)
+    #expect(try bench.status(1, sector: 0, [(10, 0, 0), (99, 0, 0)]) == -1)
+    #expect(try bench.status(1, sector: 0, [(.max, 0, 0)]) == -1)
+    #expect(try bench.status(4, sector: 0, whole) == -2)
+    #expect(try bench.status(5, sector: 0, whole) == -2)
+    #expect(try bench.status(6, sector: 0, whole) == -2)
+    #expect(try bench.status(255, sector: 0, whole, count: 255) == -2)
+    #expect(bench.file.bytes == Bench.content)
+  }
+
+  @Test("refuses to change a disk that may only be read")
+  func readOnlyDisk() throws {
+    let bench = try Bench(readOnly: true)
+    bench.guest.grant(10)
+    for operation in [1, 2, 3] as [UInt8] {
+      #expect(try bench.status(operation, sector: 0, [(10, 0, 0)]) == -1)
+    }
+    #expect(try bench.status(0, sector: 5, [(10, 0, 0)]) == 0)
+    #expect(bench.guest.page(10)[0] == 5 && bench.file.bytes == Bench.content)
+  }
+
+  @Test("serves a full ring, in order, over and over")
+  func fullRing() throws {
+    let bench = try Bench()
+    for frame in 10..<42 { bench.guest.grant(frame) }
+    for round in 0..<5 {
+      let identifiers = (0..<32).map { index in
+        bench.frontEnd.put(
+          operation: 0, sector: UInt64((round + index) % 64), segments: [(UInt32(10 + index), 0, 0)])
+      }
+      #expect(bench.frontEnd.ring.isFull)
+      try bench.server.work {}
+      for (index, identifier) in identifiers.enumerated() {
+        let response = try #require(try bench.frontEnd.take())
+        #expect(response.identifier == identifier && response.status == 0)
+        #expect(bench.guest.page(10 + index)[0] == UInt8((round + index) % 64))
+      }
+      #expect(try bench.frontEnd.take() == nil)
+    }
+  }
+
+  @Test("gives a ring up whose producer makes no sense")
+  func corrupt() throws {
+    let bench = try Bench()
+    bench.guest.page(2).storeBytes(of: 33, toByteOffset: 0, as: UInt32.self)
+    #expect(throws: RingError.producerOutOfRange(producer: 33, consumer: 0, size: 32)) {
+      try bench.server.work {}
+    }
+  }
+
+  @Test("answers random requests, each once, and holds nothing mapped", arguments: [1, 2, 3, 4])
+  func random(seed: UInt64) throws {
+    var random = SystemRandom(state: seed)
+    let bench = try Bench()
+    for frame in 10..<20 { bench.guest.grant(frame, readOnly: frame % 3 == 0) }
+    for _ in 0..<2000 {
+      let segments = (0..<random.below(12)).map { _ in
+        (UInt32(random.below(22)), UInt8(random.below(10)), UInt8(random.below(10)))
+      }
+      let sector = random.below(4) == 0 ? random.next() : UInt64(random.below(70))
+      _ = try bench.status(
+        UInt8(random.below(8)), sector: sector, segments,
+        count: random.below(8) == 0 ? UInt8(random.below(256)) : nil)
+    }
+    #expect(bench.file.bytes.count == Bench.content.count)
+  }
+}
+
+/// A small generator (xorshift64*): the same numbers for the same seed everywhere.
+private struct SystemRandom {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state ^= state >> 12
+    state ^= state << 25
+    state ^= state >> 27
+    return state &* 0x2545_f491_4f6c_dd1d
+  }
+
+  mutating func below(_ limit: UInt64) -> Int { Int(next() >> 16 % limit) }
+}
+
+@Suite("A disk image")
+struct DiskImageTests {
+  private func message(_ body: () throws -> DiskImage) -> String {
+    do {
+      _ = try body()
+      return "opened"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test("is for one writer, or for any number of readers")
+  func locking() throws {
+    let file = TemporaryFile(Array(repeating: 0, count: 1025))
+    var first: DiskImage? = try DiskImage(path: file.path, readOnly: false)
+    #expect(first?.sectorCount == 2)
+    let inUse = "\(file.path): it is in use by another run; end that one, or give both access=ro"
+    #expect(message { try DiskImage(path: file.path, readOnly: false) } == inUse)
+    #expect(message { try DiskImage(path: file.path, readOnly: true) } == inUse)
+    first = nil
+    let reader = try DiskImage(path: file.path, readOnly: true)
+    let another = try DiskImage(path: file.path, readOnly: true)
+    #expect(message { try DiskImage(path: file.path, readOnly: false) } == inUse)
+    withExtendedLifetime((reader, another)) {}
+  }
+
+  @Test("that cannot be used is refused, saying why and what to do")
+  func refusals() {
+    #expect(
+      message { try DiskImage(path: "/nonexistent/image", readOnly: false) }
+        == "/nonexistent/image: there is no such file; create it, or correct the path")
+    #expect(
+      message { try DiskImage(path: "/tmp", readOnly: false) }
+        == "/tmp: it is a directory; give a raw disk image")
+    #expect(
+      message { try DiskImage(path: "/dev/null", readOnly: true) }
+        == "/dev/null: it is neither a file nor a block device; give a raw disk image")
+    let empty = TemporaryFile([1, 2, 3])
+    #expect(
+      message { try DiskImage(path: empty.path, readOnly: true) }
+        == "\(empty.path): it is empty; give a raw disk image")
+  }
+
+  @Test("that is cut short meanwhile fails reads, and nothing else")
+  func truncated() throws {
+    let file = TemporaryFile(Array(repeating: 1, count: 4096))
+    let image = try DiskImage(path: file.path, readOnly: false)
+    #expect(truncate(file.path, 512) == 0)
+    var bytes = [UInt8](repeating: 0, count: 1024)
+    let isRead = bytes.withUnsafeMutableBytes { image.read(sector: 0, into: [$0]) }
+    #expect(!isRead)
+  }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Interfaces
+import Machines
+import Synchronization
+import Xenstore
+
+@testable import Devices
+
+/// A guest's memory and grant table, on the real machines, without a processor: frame n is at n × 4096, frame 0 is
+/// the grant table's.
+final class FakeGuest: FrameOwnership, FrameMemory, GrantHost, @unchecked Sendable {
+  static let domain = DomainID(1)
+  let frameCount = 64
+  let base: UnsafeMutableRawPointer
+  let table: GrantTableGuest
+  private let lock = Mutex(())
+  private var tables: (any GrantTables)?
+  private(set) var references: [MachineFrame: Int] = [:]
+
+  init() {
+    base = .allocate(byteCount: frameCount * frameSize, alignment: frameSize)
+    base.initializeMemory(as: UInt8.self, repeating: 0, count: frameCount * frameSize)
+    table = GrantTableGuest(entries: base, frames: 1)
+    let tables = OptimisedMachinery().makeGrantTables(frames: self, memory: self)
+    _ = tables.addDomain(.host, maximumFrames: 0, maximumHandles: 64)
+    _ = tables.addDomain(Self.domain, maximumFrames: 1, maximumHandles: 64)
+    _ = tables.grow(Self.domain, entries: base)
+    self.tables = tables
+  }
+
+  deinit { base.deallocate() }
+
+  func page(_ frame: Int) -> UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: base + frame * frameSize, count: frameSize)
+  }
+
+  /// Grants a frame to the host under its own number.
+  func grant(_ frame: Int, readOnly: Bool = false) {
+    table.grantAccess(GrantReference(UInt32(frame)), to: .host, frame: UInt32(frame), readOnly: readOnly)
+  }
+
+  /// Frames that somebody still maps.
+  var mappedFrames: [UInt64] { references.filter { $0.value > 0 }.keys.map(\.rawValue).sorted() }
+
+  // MARK: the host's side
+
+  func withGrants<Result>(_ body: (any GrantTables) throws -> Result) rethrows -> Result {
+    try lock.withLock { _ in
+      guard let tables else { preconditionFailure("no tables") }
+      return try body(tables)
+    }
+  }
+
+  func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? {
+    frame.rawValue < UInt64(frameCount) ? base + Int(frame.rawValue) * frameSize : nil
+  }
+
+  func owner(of frame: MachineFrame) -> DomainID? { frame.rawValue < UInt64(frameCount) ? Self.domain : nil }
+
+  func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
+    guard owner(of: frame) == domain else { return false }
+    references[frame, default: 0] += 1
+    return true
+  }
+
+  func release(_ frame: MachineFrame) { references[frame, default: 0] -= 1 }
+
+  func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool { false }
+}
+
+/// A file that is gone at the end.
+final class TemporaryFile {
+  let path: String
+
+  init(_ bytes: [UInt8]) {
+    var template = Array("/tmp/lockstep-test-XXXXXX".utf8CString)
+    let descriptor = mkstemp(&template)
+    precondition(descriptor >= 0)
+    _ = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    close(descriptor)
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit { unlink(path) }
+
+  var bytes: [UInt8] {
+    let descriptor = open(path, O_RDONLY)
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    let count = read(descriptor, &bytes, bytes.count)
+    return Array(bytes.prefix(max(count, 0)))
+  }
+}
+
+/// The guest's side of a block ring.
+final class FakeFrontEnd {
+  let guest: FakeGuest
+  let ring: OptimisedFrontRing
+  private var nextIdentifier: UInt64 = 0x1_0000_0001
+
+  /// The ring lies in `ringFrame`, which is granted.
+  init(_ guest: FakeGuest, ringFrame: Int) {
+    self.guest = guest
+    guest.grant(ringFrame)
+    ring = OptimisedFrontRing(page: guest.page(ringFrame).baseAddress!, slotCount: 32, slotSize: 112)
+    // The indices of a fresh ring: see SHARED_RING_INIT.
+    for (offset, value) in [(0, 0), (4, 1), (8, 0), (12, 1)] as [(Int, UInt32)] {
+      guest.page(ringFrame).storeBytes(of: value, toByteOffset: offset, as: UInt32.self)
+    }
+  }
+
+  /// A request's slot: segments are (reference, first, last).
+  static func slot(
+    operation: UInt8, sector: UInt64, segments: [(UInt32, UInt8, UInt8)], count: UInt8? = nil,
+    identifier: UInt64 = 1
+  ) -> [UInt8] {
+    var slot = [UInt8](repeating: 0, count: 112)
+    slot.withUnsafeMutableBytes { bytes in
+      bytes[0] = operation
+      bytes[1] = count ?? UInt8(segments.count)
+      bytes.storeBytes(of: identifier, toByteOffset: 8, as: UInt64.self)
+      bytes.storeBytes(of: sector, toByteOffset: 16, as: UInt64.self)
+      for (index, segment) in segments.prefix(11).enumerated() {
+        bytes.storeBytes(of: segment.0, toByteOffset: 24 + 8 * index, as: UInt32.self)
+        bytes[28 + 8 * index] = segment.1
+        bytes[29 + 8 * index] = segment.2
+      }
+    }
+    return slot
+  }
+
+  /// Puts a request on the ring; returns its identifier.
+  @discardableResult
+  func put(
+    operation: UInt8, sector: UInt64 = 0, segments: [(UInt32, UInt8, UInt8)] = [], count: UInt8? = nil
+  ) -> UInt64 {
+    nextIdentifier += 1
+    let slot = Self.slot(
+      operation: operation, sector: sector, segments: segments, count: count, identifier: nextIdentifier)
+    slot.withUnsafeBytes { ring.putRequest($0) }
+    _ = ring.pushRequests()
+    return nextIdentifier
+  }
+
+  /// The next response.
+  func take() throws -> (identifier: UInt64, operation: UInt8, status: Int16)? {
+    var slot = [UInt8](repeating: 0xff, count: 112)
+    guard try slot.withUnsafeMutableBytes({ try ring.takeResponse(into: $0) }) else { return nil }
+    return slot.withUnsafeBytes {
+      ($0.load(as: UInt64.self), $0[8], $0.loadUnaligned(fromByteOffset: 10, as: Int16.self))
+    }
+  }
+}
