@@ -137,7 +137,7 @@ struct BlockDeviceTests {
   @Test(
     "refuses details that make no sense, lets go of everything, and waits again afterwards",
     arguments: [
-      ("3", "5", "x86_64-abi", "ring-ref: grant 3 cannot be mapped (badReference)"),
+      ("3", "5", "x86_64-abi", "ring-ref: grant 3 cannot be mapped (generalError)"),
       ("600", "5", "x86_64-abi", "ring-ref: grant 600 cannot be mapped (badReference)"),
       ("-1", "5", "x86_64-abi", "ring-ref and event-channel are no numbers"),
       ("2", "", "x86_64-abi", "ring-ref and event-channel are no numbers"),

@@ -65,6 +65,8 @@ final class FakeGuest: FrameOwnership, FrameMemory, GrantHost, @unchecked Sendab
     return true
   }
 
+  func isUnused(_ frame: MachineFrame) -> Bool { references[frame, default: 0] == 0 }
+
   func release(_ frame: MachineFrame) { references[frame, default: 0] -= 1 }
 
   func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool { false }
