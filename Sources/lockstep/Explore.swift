@@ -40,8 +40,9 @@ struct Explore: ParsableCommand {
     var isComplete = true
     for subject in try chosenSubjects(machines) {
       for scope in try scopes(of: subject) {
-        let exploration = try explore(try specification(of: subject), scope)
-        try report(exploration)
+        let specification = try specification(of: subject)
+        let exploration = try explore(specification, scope)
+        try report(exploration, specification)
         if !exploration.holds {
           if case .complete = exploration.outcome { isViolated = true }
           if exploration.counterexample != nil { isViolated = true } else { isComplete = false }
@@ -99,9 +100,11 @@ struct Explore: ParsableCommand {
     }
   }
 
-  private func report(_ exploration: Exploration) throws {
-    if let counterexample = exploration.counterexample, let saveTest {
-      try save(counterexample.swiftTest(), to: saveTest)
+  private func report(_ exploration: Exploration, _ specification: Specification) throws {
+    if let counterexample = exploration.counterexample, let saveTest,
+      let test = counterexample.swiftTest(of: specification, making: "\(specification.name)()")
+    {
+      try save(test, to: saveTest)
     }
     if reporting.json { return try printJSON(ExplorationLine(exploration)) }
     print(ExplorationLine(exploration).text)
