@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Interfaces
+import Synchronization
 
 /// Start and end of a domain.
 extension Domain {
@@ -24,13 +25,38 @@ extension Domain {
         stack: initial.stack.rawValue, stackSelector: Selector.data))
     first.wasInitialised = true
     first.isUp.store(true, ordering: .sequentiallyConsistent)
-    let threads =
-      processors.map { processor in Thread { processor.run() } } + [Thread { self.timers.run() }]
-    life.withLock { $0.threads = threads }
+    do throws(HostError) {
+      for processor in processors { try startThread { processor.run() } }
+      try startThread { self.timers.run() }
+    } catch {
+      kill()
+      _ = wait()
+      throw error
+    }
   }
 
-  /// Blocks until the domain has ended and all its vCPUs have stopped. One thread calls it.
+  private func startThread(_ body: @escaping @Sendable () -> Void) throws(HostError) {
+    life.withLock { $0.running += 1 }
+    do throws(HostError) {
+      let thread = try Thread { [self] in
+        body()
+        life.withLock { $0.running -= 1 }
+        threadEnded.notify()
+      }
+      life.withLock { $0.threads.append(thread) }
+    } catch {
+      life.withLock { $0.running -= 1 }
+      throw error
+    }
+  }
+
+  /// Blocks until the domain has ended and all its vCPUs have stopped; at once if it never started.
   public func wait() -> DomainEnd {
+    while true {
+      let generation = threadEnded.generation
+      guard life.withLock({ $0.running > 0 }) else { break }
+      threadEnded.wait(after: generation, nanoseconds: nil)
+    }
     let threads = life.withLock { life in
       defer { life.threads = [] }
       return life.threads

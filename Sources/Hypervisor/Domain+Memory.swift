@@ -79,8 +79,10 @@ extension Domain {
     return true
   }
 
-  /// Takes all memory back after the end; false while others map the domain's grants.
+  /// Takes all memory back; false while others map the domain's grants. A domain that runs is ended first.
   func releaseMemory() -> Bool {
+    kill()
+    _ = wait()
     host.events.removeDomain(id)
     guard host.withGrants({ $0.removeDomain(id) }) else { return false }
     let memory = host.memory

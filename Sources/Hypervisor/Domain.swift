@@ -22,7 +22,8 @@ public final class Domain: @unchecked Sendable {
   /// The machine frame of the shared page (`struct shared_info`); `start_info.shared_info` is its address.
   public let sharedInfo: MachineFrame
 
-  unowned let host: Host
+  /// The host keeps the domain until `Host.destroyDomain`.
+  let host: Host
   let maximumGrantFrames: Int
   let initialFrames: [MachineFrame]
   let shared: SharedInfo
@@ -37,8 +38,8 @@ public final class Domain: @unchecked Sendable {
   var grantMappings: [GrantHandle: GrantedFrame] = [:]
   /// The frames of the domain's own grant table.
   var grantFrames: [MachineFrame] = []
-  /// Frames that count against the domain's size.
-  var currentFrames: Int
+  /// Frames that count against the domain's size. Another domain that transfers a frame here adds to it.
+  let currentFrames: Atomic<Int>
   private(set) var processors: [Processor] = []
 
   /// What the guest writes to the emergency console (`console_io`); set it before the start. Called on a vCPU's
@@ -48,8 +49,12 @@ public final class Domain: @unchecked Sendable {
   struct Life {
     var end: DomainEnd?
     var threads: [Thread] = []
+    /// Threads that have not come to their end.
+    var running = 0
     var started = false
   }
+  /// Notified when a thread has come to its end.
+  let threadEnded = WakeUp()
   let life = Mutex(Life())
   /// Set with, and read more cheaply than, `Life.end`.
   let ended = Atomic(false)
@@ -68,7 +73,7 @@ public final class Domain: @unchecked Sendable {
     frameCount = configuration.frameCount
     virtualCPUCount = configuration.virtualCPUCount
     maximumGrantFrames = configuration.maximumGrantFrames
-    currentFrames = configuration.frameCount
+    currentFrames = Atomic(configuration.frameCount)
 
     let memory = host.memory
     var allocated = try memory.allocate(configuration.frameCount + 2, for: id)
@@ -91,7 +96,9 @@ public final class Domain: @unchecked Sendable {
       machine = try VirtualMachine(host.system, memory: memory.file)
       clock = try host.makeClock()
     } catch {
-      for frame in allocated { _ = memory.free(frame, ownedBy: id) }
+      memory.release(page)
+      memory.release(table)
+      _ = memory.freeAll(ownedBy: id)
       throw .kvm(error)
     }
     let number = id

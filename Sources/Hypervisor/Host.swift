@@ -81,7 +81,7 @@ public final class Host: Sendable {
     registry.withLock { $0.domains.values.sorted { $0.id < $1.id } }
   }
 
-  /// Takes a domain's memory back. Its vCPUs have stopped, and its back ends have unmapped its grants.
+  /// Takes a domain's memory back, once its back ends have unmapped its grants. If it still runs it is ended.
   /// - Returns: false if somebody still maps its grants: call again when they have let go.
   public func destroyDomain(_ domain: Domain) -> Bool {
     guard domain.releaseMemory() else { return false }

@@ -8,6 +8,8 @@ public enum HostError: Error, Sendable, Hashable, CustomStringConvertible {
   case kvm(KVMError)
   /// Fewer frames are free than are needed.
   case outOfFrames(needed: Int, free: Int)
+  /// The system gives no more threads.
+  case noThread(errno: Int32)
   /// All domain numbers are in use.
   case outOfDomains
   /// A domain needs at least one frame and between 1 and `Domain.maximumVirtualCPUs` vCPUs.
@@ -19,6 +21,8 @@ public enum HostError: Error, Sendable, Hashable, CustomStringConvertible {
       error.description
     case .outOfFrames(let needed, let free):
       "not enough free memory: \(needed) frames of 4 KiB are needed, \(free) are free"
+    case .noThread(let errno):
+      "cannot start a thread for a vCPU: errno \(errno)"
     case .outOfDomains:
       "all domain numbers are in use"
     case .badConfiguration(let text):

@@ -59,13 +59,14 @@ extension Processor {
 
   /// Copies instruction bytes, up to the first page that cannot be executed; returns how many.
   func copyInstruction(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    let first = min(frameSize - Int(address & 0xfff), buffer.count)
     var done = 0
-    while done < buffer.count {
-      let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<(done + 1)])
+    for end in [first, buffer.count] where end > done {
+      let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<end])
       do throws(HypercallError) {
         try copy(address &+ UInt64(done), piece, .fromGuest, for: .execute)
       } catch { return done }
-      done += 1
+      done = end
     }
     return done
   }

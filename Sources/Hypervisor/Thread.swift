@@ -7,21 +7,24 @@ struct Thread: Sendable {
   private let identity: UInt
 
   /// Starts a thread.
-  init(_ body: @escaping @Sendable () -> Void) {
+  init(_ body: @escaping @Sendable () -> Void) throws(HostError) {
     final class Box {
       let body: @Sendable () -> Void
       init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
     var thread = pthread_t()
-    let argument = Unmanaged.passRetained(Box(body)).toOpaque()
+    let box = Unmanaged.passRetained(Box(body))
     let failed = pthread_create(
       &thread, nil,
       { argument in
         guard let argument else { return nil }
         Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
         return nil
-      }, argument)
-    precondition(failed == 0, "the system gives no more threads")
+      }, box.toOpaque())
+    guard failed == 0 else {
+      box.release()
+      throw .noThread(errno: failed)
+    }
     identity = UInt(thread)
   }
 

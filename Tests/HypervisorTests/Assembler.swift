@@ -47,6 +47,23 @@ struct Assembler {
     hypercall(29, 2, scratch)
   }
 
+  /// mov (%rsp + offset), %rax
+  mutating func loadRAX(fromStack offset: UInt8) { raw(0x48, 0x8b, 0x44, 0x24, offset) }
+
+  /// Waits until a word in memory is not 0, without leaving the guest.
+  mutating func waitForWord(at address: UInt64) {
+    let start = bytes.count
+    loadRAX(from: address)
+    raw(0x48, 0x85, 0xc0, 0x74)
+    bytes.append(UInt8(truncatingIfNeeded: start - bytes.count - 1))
+  }
+
+  /// Makes a structure in memory and passes it to a hypercall of the form (command, pointer).
+  mutating func call(_ number: UInt64, _ command: UInt64, at place: UInt64, _ words: [UInt64]) {
+    for (index, word) in words.enumerated() { store(word, at: place + UInt64(index) * 8) }
+    hypercall(number, command, place)
+  }
+
   /// jmp .
   mutating func spin() { raw(0xeb, 0xfe) }
 }

@@ -53,6 +53,11 @@ final class TinyGuest {
       .load(fromByteOffset: Int(address & 0xfff), as: UInt64.self) ?? 0
   }
 
+  func store(_ value: UInt64, at address: UInt64) {
+    domain.bytes(of: GuestFrame(address >> 12))?
+      .storeBytes(of: value, toByteOffset: Int(address & 0xfff), as: UInt64.self)
+  }
+
   /// A result that the guest stored.
   func result(_ index: Int = 0) -> Int64 { Int64(bitPattern: word(Self.results + UInt64(index) * 8)) }
 
@@ -69,6 +74,8 @@ final class TinyGuest {
       root: MachineAddress(machine(Self.tables.levelFour)).frame)
   }
 
+  deinit { _ = host.destroyDomain(domain) }
+
   /// Runs the guest to its end, which must come within some seconds.
   func run(_ program: (inout Assembler) -> Void) throws -> DomainEnd {
     var assembler = Assembler()
@@ -76,7 +83,7 @@ final class TinyGuest {
     load(assembler.bytes, at: Self.code)
     try domain.start(initialState)
     let guarded = domain
-    let watchdog = Thread {
+    let watchdog = try Thread {
       for _ in 0..<1000 where !guarded.hasEnded { usleep(10_000) }
       guarded.crash("the test's time is up")
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Interfaces
+import Synchronization
 
 /// `grant_table_op`: arguments are copied in once, then `GrantTables` decides. Source:
 /// xen/include/public/grant_table.h, version 1.
@@ -214,7 +215,9 @@ extension Processor {
     guard status == .okay else { return status }
     domain.frames.forgetTable(frame)
     domain.pinned.remove(frame)
-    domain.currentFrames -= 1
+    domain.frames.memory.machineToPhysical.invalidate(frame)
+    domain.currentFrames.wrappingSubtract(1, ordering: .relaxed)
+    domain.host.domain(receiver)?.currentFrames.wrappingAdd(1, ordering: .relaxed)
     return .okay
   }
 }

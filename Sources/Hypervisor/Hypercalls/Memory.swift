@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Interfaces
+import Synchronization
 
 /// `memory_op`. Source: xen/include/public/memory.h.
 extension Processor {
@@ -19,7 +20,7 @@ extension Processor {
     guard let operation = MemoryOperation(rawValue: command) else { throw .notImplemented }
     switch operation {
     case .maximumRAMPage: return Int64(domain.frames.memory.frameCount - 1)
-    case .currentReservation: return Int64(domain.currentFrames)
+    case .currentReservation: return Int64(domain.currentFrames.load(ordering: .relaxed))
     case .maximumReservation: return Int64(domain.frameCount)
     case .machphysMapping: return try machphysMapping(address)
     case .increaseReservation, .populatePhysicalMap:
@@ -56,9 +57,10 @@ extension Processor {
       try forEach(count) { index throws(HypercallError) in
         let place = list &+ index &* 8
         let number = physicalMap ? try readWord(place) : MachineToPhysical.invalidEntry
-        guard domain.currentFrames < domain.frameCount else { throw .noMemory }
-        guard let frame = try? domain.frames.memory.allocate(for: domain.id) else { throw .noMemory }
-        domain.currentFrames += 1
+        guard domain.currentFrames.load(ordering: .relaxed) < domain.frameCount,
+          let frame = try? domain.frames.memory.allocate(for: domain.id)
+        else { throw .noMemory }
+        domain.currentFrames.wrappingAdd(1, ordering: .relaxed)
         domain.frames.memory.machineToPhysical[frame] = number
         // A guest that cannot be told loses the frame's name, not the frame.
         try write(frame.rawValue, to: place)
@@ -82,7 +84,7 @@ extension Processor {
         guard domain.frames.memory.free(frame, ownedBy: domain.id) else { throw .invalid }
         domain.frames.forgetTable(frame)
         domain.pinned.remove(frame)
-        domain.currentFrames -= 1
+        domain.currentFrames.wrappingSubtract(1, ordering: .relaxed)
         done += 1
       }
     } catch {

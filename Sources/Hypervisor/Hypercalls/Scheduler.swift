@@ -97,7 +97,7 @@ extension Processor {
   private func waitUntil(deadline: UInt64?, _ come: () -> Bool) {
     while true {
       let generation = wakeUp.generation
-      guard !come(), !domain.hasEnded, !flushRequested.load(ordering: .acquiring) else { return }
+      guard !come(), !domain.hasEnded else { return }
       guard let deadline else {
         wakeUp.wait(after: generation, nanoseconds: nil)
         continue

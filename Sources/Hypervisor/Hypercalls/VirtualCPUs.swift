@@ -117,7 +117,7 @@ extension Processor {
     let rootValue = word(Context.controlRegisters + 3 * 8)
     let root = MachineAddress(rawValue: rawFrameAddress(rootValue)).frame
     guard domain.frames.owns(root) else { throw .invalid }
-    let count = Int(min((word(Context.descriptorCount) + 511) / 512, 14))
+    let count = (Int(min(word(Context.descriptorCount), 14 * 512)) + 511) / 512
     let frames = (0..<count).map { MachineFrame(word(Context.descriptorFrames + $0 * 8)) }
     _ = try target.setDescriptorTable(frames)
     for vector in 0..<256 {

@@ -15,7 +15,7 @@ enum VirtualMode: Sendable, Hashable {
 /// An entry of a guest's page tables that no guest may have: the domain is ended.
 struct WildEntry: Error, Hashable, CustomStringConvertible {
   enum Problem: Hashable {
-    case foreignFrame, foreignTable, largePage, reservedBits
+    case foreignFrame, foreignTable, foreignRoot, largePage, reservedBits
   }
   var problem: Problem
   var level: Int
@@ -23,10 +23,13 @@ struct WildEntry: Error, Hashable, CustomStringConvertible {
   var address: VirtualAddress
 
   var description: String {
+    if problem == .foreignRoot {
+      return "wild page table: the loaded table is machine frame \(entry.frame), which is not the domain's"
+    }
     let what =
       switch problem {
       case .foreignFrame: "maps machine frame \(entry.frame), which is neither the domain's nor granted to it"
-      case .foreignTable: "points to machine frame \(entry.frame), which is not the domain's"
+      case .foreignTable, .foreignRoot: "points to machine frame \(entry.frame), which is not the domain's"
       case .largePage: "maps a large page, which PV guests may not have"
       case .reservedBits: "has reserved bits set"
       }
@@ -87,7 +90,7 @@ struct GuestWalker {
     for level in stride(from: 4, through: 2, by: -1) {
       guard let entries = frames.entries(of: table) else {
         let entry = PageTableEntry(table, 0)
-        return .wild(WildEntry(problem: .foreignTable, level: level + 1, entry: entry, address: address))
+        return .wild(WildEntry(problem: .foreignRoot, level: level, entry: entry, address: address))
       }
       frames.markTable(table)
       let slot = entries + address.tableIndex(level)

@@ -21,10 +21,6 @@ extension Processor {
       stack: frame.stack,
       stackSelector: frame.stackSelector)
     registers.pointee.rsp = frame.stack
-    if isSystemCallPage(frame.instruction) {
-      crash("exception \(vector) where system calls arrive")
-      return
-    }
     switch vector {
     case Vector.pageFault:
       handlePageFault(fault, PageFaultError(rawValue: frame.error), context)
@@ -61,8 +57,10 @@ extension Processor {
     case .done(let after):
       statistics.count(.emulations)
       resume(after)
-    case .interrupt(let number, let after) where trapGates[number].privilege == 3:
-      deliver(vector: number, error: 0, after)
+    case .interrupt(let number, let after)
+    where trapGates[number].privilege == 3 && trapGates[number].handler != 0:
+      let gate = trapGates[number]
+      bounce(to: gate.handler, masksEvents: gate.masksEvents, error: nil, after)
     case .interrupt, .notOurs:
       deliver(vector: vector, error: error, context)
     }

@@ -20,7 +20,7 @@ struct InstructionEmulator {
   private var context: GuestContext
   private let bytes: [UInt8]
   private var position = 0
-  private var extension_: UInt8 = 0
+  private var rex: UInt8 = 0
   private var wordSized = false
 
   init(_ processor: Processor, _ context: GuestContext) {
@@ -68,7 +68,7 @@ struct InstructionEmulator {
       case 0x66: wordSized = true
       case 0xf0, 0xf2, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65: break
       case let byte where byte & 0xf0 == 0x40:
-        extension_ = byte
+        rex = byte
         position += 1
         return
       default: return
@@ -157,7 +157,7 @@ struct InstructionEmulator {
   /// The two registers of a ModRM byte: the special one, the general one.
   private mutating func registerOperands() -> (special: Int, general: Int)? {
     guard let byte = next() else { return nil }
-    return (Int(byte >> 3 & 7 | (extension_ & 4) << 1), Int(byte & 7 | (extension_ & 1) << 3))
+    return (Int(byte >> 3 & 7 | (rex & 4) << 1), Int(byte & 7 | (rex & 1) << 3))
   }
 
   // MARK: Model-specific and extended control registers
