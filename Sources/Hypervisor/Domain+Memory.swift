@@ -85,14 +85,16 @@ extension Domain {
     _ = wait()
     host.events.removeDomain(id)
     guard host.withGrants({ $0.removeDomain(id) }) else { return false }
-    let memory = host.memory
-    for frame in grantFrames + [sharedInfo] { memory.release(frame) }
-    grantFrames = []
-    for processor in processors {
-      if let frame = processor.infoFrame { memory.release(frame) }
-      processor.infoFrame = nil
+    let first = life.withLock { life in
+      defer { life.letGo = true }
+      return !life.letGo
     }
-    return memory.freeAll(ownedBy: id)
+    if first {
+      for frame in grantFrames + [sharedInfo] + processors.compactMap(\.infoFrame) {
+        host.memory.release(frame)
+      }
+    }
+    return host.memory.freeAll(ownedBy: id)
   }
 
   // MARK: Translations

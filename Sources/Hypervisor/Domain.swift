@@ -52,6 +52,8 @@ public final class Domain: @unchecked Sendable {
     /// Threads that have not come to their end.
     var running = 0
     var started = false
+    /// The shared page, the grant table and the like are no longer held.
+    var letGo = false
   }
   /// Notified when a thread has come to its end.
   let threadEnded = WakeUp()

@@ -97,6 +97,7 @@ final class Processor: @unchecked Sendable {
 
   /// Runs the guest until the domain ends.
   func run() {
+    VirtualCPU.acceptKicks()
     while !domain.hasEnded {
       guard isUp.load(ordering: .acquiring) else {
         let generation = wakeUp.generation

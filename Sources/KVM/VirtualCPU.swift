@@ -88,6 +88,15 @@ public final class VirtualCPU: @unchecked Sendable {
     else { throw .failed(operation: "setting a vCPU's registers", errno: errno) }
   }
 
+  /// Lets kicks reach the calling thread: whoever made it may have had signals blocked, and it has inherited that.
+  /// Call it once in the thread that is to `enter`.
+  public static func acceptKicks() {
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, kickSignal)
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+  }
+
   /// Runs until the next exit.
   public func enter() throws(KVMError) -> Exit {
     if registersChanged {

@@ -51,7 +51,7 @@ extension Processor {
       var block = try argument(address, byteCount: size)
       let status: GrantStatus
       switch operation {
-      case .map: status = mapGrant(&block)
+      case .map: status = try mapGrant(&block)
       case .unmap: status = try unmapGrant(block)
       case .setupTable: status = try setupGrantTable(block)
       case .transfer: status = try transferFrame(block)
@@ -113,7 +113,7 @@ extension Processor {
 
   /// `struct gnttab_map_grant_ref`: host_addr (64 bits), flags (32), ref (32), dom (16), status (16), handle (32),
   /// dev_bus_addr (64).
-  private func mapGrant(_ block: inout ArgumentBlock) -> GrantStatus {
+  private func mapGrant(_ block: inout ArgumentBlock) throws(HypercallError) -> GrantStatus {
     let flags = block.u32(8)
     let host = flags & MapFlag.host != 0
     let readOnly = flags & MapFlag.readOnly != 0
@@ -133,7 +133,10 @@ extension Processor {
       domain.grantMappings[mapping.handle] = GrantedFrame(frame: mapping.frame, readOnly: readOnly)
       var bits = PageTableEntry.present | PageTableEntry.user | PageTableEntry.accessed
       if !readOnly { bits |= PageTableEntry.writable | PageTableEntry.dirty }
+      let old = PageTableEntry(slot.loadShared())
       slot.storeShared(PageTableEntry(mapping.frame, bits).rawValue)
+      // The guest is told that the mapping is there: what was there before must not be seen any more.
+      if old.isPresent { try flush(everywhere: true) }
     }
     block.set(20, u32: mapping.handle.rawValue)
     block.set(24, u64: mapping.frame.address.rawValue)

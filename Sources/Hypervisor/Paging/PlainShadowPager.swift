@@ -77,9 +77,11 @@ final class PlainShadowPager: ShadowPager {
   func fault(at address: VirtualAddress, error: PageFaultError, in mode: VirtualMode) throws(HostError)
     -> FaultOutcome
   {
-    guard address.isCanonical, !address.isHypervisors, let root = mode == .kernel ? kernelRoot : userRoot
-    else {
+    guard address.isCanonical, !address.isHypervisors else {
       return .reflect(reported(error, mode, present: error.rawValue & PageFaultError.present != 0))
+    }
+    guard let root = mode == .kernel ? kernelRoot : userRoot else {
+      return .reflect(reported(error, mode, present: false))
     }
     let walker = GuestWalker(frames: frames)
     switch walker.walk(address, root: root, for: error.access, in: mode) {
