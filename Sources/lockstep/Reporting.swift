@@ -29,10 +29,10 @@ func chosenSubjects(_ names: [String]) throws -> [Subject] {
   }
 }
 
-/// A line that is rewritten in place on a terminal's standard error; nothing anywhere else.
-final class ProgressLine {
+/// A line that is rewritten in place on a terminal's standard error, by any thread; nothing anywhere else.
+final class ProgressLine: Sendable {
   private let isShown: Bool
-  private var width = 0
+  private let width = Mutex(0)
 
   init(_ options: ReportingOptions) {
     isShown = !options.quiet && !options.json && isatty(STDERR_FILENO) == 1
@@ -40,16 +40,16 @@ final class ProgressLine {
 
   func show(_ text: String) {
     guard isShown else { return }
-    let padding = String(repeating: " ", count: max(0, width - text.count))
-    FileHandle.standardError.write(Data("\r\(text)\(padding)".utf8))
-    width = text.count
+    width.withLock { width in
+      let padding = String(repeating: " ", count: max(0, width - text.count))
+      FileHandle.standardError.write(Data("\r\(text)\(padding)".utf8))
+      width = text.count
+    }
   }
 
   func clear() {
-    guard isShown, width > 0 else { return }
     show("")
-    FileHandle.standardError.write(Data("\r".utf8))
-    width = 0
+    if isShown { FileHandle.standardError.write(Data("\r".utf8)) }
   }
 }
 
