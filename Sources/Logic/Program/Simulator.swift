@@ -96,6 +96,12 @@ public final class Simulator {
     r[programs.arguments + index] = value
   }
 
+  /// An argument of the action run last.
+  public func argument(_ index: Int) -> UInt64 {
+    precondition(index >= 0 && index < programs.results - programs.arguments, "an argument of some action")
+    return r[programs.arguments + index]
+  }
+
   /// Works out what an action would do, with the arguments set; the state stays as it is.
   /// - Returns: false if a guard forbids it, or an argument is not a value of its sort.
   public func run(_ action: Int) -> Bool {
@@ -121,8 +127,11 @@ public final class Simulator {
     return r[programs.results + index]
   }
 
+  /// How many scalars the action run last answers.
+  public var resultCount: Int { last?.resultCount ?? 0 }
+
   /// All that the action run last answers.
-  public var results: [UInt64] { (0..<(last?.resultCount ?? 0)).map(result) }
+  public var results: [UInt64] { (0..<resultCount).map(result) }
 
   /// Makes the changes of the action run last, if it was possible.
   public func commit() {
