@@ -9,26 +9,27 @@ extension Attempt {
   func counterexample(_ model: SolverModel, isEnumerated: Bool = false) -> Counterexample {
     let specification = problem.specification
     let readings = isEnumerated ? everyReading() : readingsInSight()
+    func value(of term: TermID) -> UInt64 { model.value(of: inNewVariables(term)) }
     func values(of state: any StateView) -> StateValues {
       var values: [Cell: UInt64] = [:]
       for reading in readings {
         let declared = specification.components[reading.component]
-        let cell = Cell(declared.name, reading.keys.map(model.value(of:)))
+        let cell = Cell(declared.name, reading.keys.map(value))
         guard values[cell] == nil else { continue }
         let term =
           declared.keys.isEmpty
           ? state.scalar(reading.component) : state.entry(reading.component, reading.keys)
-        values[cell] = model.value(of: term)
+        values[cell] = value(of: term)
       }
       return StateValues(values, in: specification)
     }
     let raw = zip(claim.actions, zip(steps, arguments)).map { action, step in
       Counterexample.RawStep(
-        action: action, arguments: step.1.map(model.value(of:)),
-        results: step.0.results.map(model.value(of:)), after: values(of: step.0))
+        action: action, arguments: step.1.map(value),
+        results: step.0.results.map(value), after: values(of: step.0))
     }
     let violation = Counterexample.Violation(
-      of: specification.invariants[claim.invariant], at: indices.map(model.value(of:)), in: specification)
+      of: specification.invariants[claim.invariant], at: indices.map(value), in: specification)
     return Counterexample(
       specification, scope: problem.scope, origin: claim.isInitial ? .initial : .arbitrary,
       initial: values(of: first), steps: raw, violation: violation)

@@ -18,7 +18,9 @@ final class Attempt {
   private let instantiation: Instantiation
   /// The invariant before the last step, if that alone shows the claim: the step does not touch it.
   private let unchanged: TermID?
-  private var isExhausted = false
+  /// The change of variables under which the question is asked, once it is chosen.
+  private var differences: Differences?
+  private var isMeasured = false
 
   /// - Parameter limit: the largest number of instances assumed.
   init(_ problem: InductiveProblem, _ claim: Claim, limit: Int) {
@@ -107,14 +109,9 @@ final class Attempt {
   /// Whether the claim follows from its own form, without looking for instances.
   var isImmediate: Bool { elaborator.constantValue(goal) == 1 || unchanged != nil }
 
-  /// Assumes more: what the terms in sight ask for, or in the end all terms of the right sorts.
-  /// - Returns: whether there was more.
-  func grow(roundLimit: Int) -> Bool {
-    guard !isImmediate, !isExhausted else { return false }
-    if instantiation.rounds < roundLimit, instantiation.round() { return true }
-    isExhausted = true
-    return instantiation.exhaustPools()
-  }
+  /// Assumes what the terms in sight ask for.
+  /// - Returns: whether that was anything new.
+  func grow() -> Bool { !isImmediate && instantiation.round() }
 
   /// Assumes every invariant at all indices: for scopes that can be enumerated.
   func enumerate() { instantiation.enumerate() }
@@ -127,8 +124,20 @@ final class Attempt {
     if elaborator.constantValue(goal) == 1 { return [refuted] }
     if let unchanged { return [Assertion(unchanged, invariantName), refuted] }
     let all = guards + instantiation.assertions + [refuted]
-    return all + ranges(of: all.map(\.term))
+    if !isMeasured {
+      isMeasured = true
+      differences = Differences.chosen(elaborator, goal: [goal], all: all.map(\.term))
+    }
+    let simple = all.map { Assertion(inNewVariables($0.term), $0.origin) }
+      .filter { elaborator.constantValue($0.term) != 1 }
+    return simple + ranges(of: simple.map(\.term))
   }
+
+  /// How the question is best answered, once it is put.
+  var strategy: Solver.Strategy { differences == nil ? .congruence : .bits }
+
+  /// A term as the question has it.
+  func inNewVariables(_ term: TermID) -> TermID { differences?.rewrite(term) ?? term }
 
   private var invariantName: String { problem.specification.invariants[claim.invariant].name }
 

@@ -84,11 +84,15 @@ public struct Prover: Sendable {
   private func prove(_ claim: Claim, in context: LazyContext) -> Proof {
     let start = ContinuousClock.now
     let attempt = Attempt(problem, claim, limit: options.instanceLimit)
-    _ = attempt.grow(roundLimit: options.roundLimit)
+    _ = attempt.grow()
+    var rounds = 1
     var question = Question(attempt, self, context)
     while true {
       let answer = question.ask()
-      if answer != .unsatisfiable, attempt.grow(roundLimit: options.roundLimit) { continue }
+      if answer != .unsatisfiable, rounds < options.roundLimit, attempt.grow() {
+        rounds += 1
+        continue
+      }
       return Proof(
         obligation: question.obligation, verdict: question.verdict(answer),
         milliseconds: (ContinuousClock.now - start) / .milliseconds(1), isCached: question.isCached)
@@ -101,7 +105,6 @@ public struct Prover: Sendable {
     private let prover: Prover
     private let context: LazyContext
     private var solver: Solver?
-    private var asserted: Set<TermID> = []
     private(set) var obligation: Obligation
     private(set) var isCached = true
 
@@ -123,14 +126,13 @@ public struct Prover: Sendable {
       return answer
     }
 
+    /// A fresh solver each time: one that is added to after a check does without its best preprocessing.
     private mutating func solve() -> Satisfiability {
-      let solver =
-        self.solver
-        ?? Solver(attempt.elaborator, in: context.context, timeout: prover.options.timeout)
+      let assertions = attempt.assertions
+      let solver = Solver(
+        attempt.elaborator, in: context.context, strategy: attempt.strategy, timeout: prover.options.timeout)
+      for assertion in assertions { solver.assert(assertion.term) }
       self.solver = solver
-      for assertion in attempt.assertions where asserted.insert(assertion.term).inserted {
-        solver.assert(assertion.term)
-      }
       return solver.check()
     }
 

@@ -94,17 +94,6 @@ final class Instantiation {
     return assertions.count > before
   }
 
-  /// Instantiates every hypothesis at all terms in sight of the right sorts.
-  /// - Returns: whether that gave anything new.
-  func exhaustPools() -> Bool {
-    let before = assertions.count
-    for (index, hypothesis) in hypotheses.enumerated() {
-      instantiate(
-        index, at: extend([hypothesis.sorts.map { _ in nil }], hypothesis, Array(hypothesis.sorts.indices)))
-    }
-    return assertions.count > before
-  }
-
   /// Instantiates every hypothesis at all indices there are: for scopes that can be enumerated.
   func enumerate() {
     for (index, hypothesis) in hypotheses.enumerated() {

@@ -14,11 +14,25 @@ public final class Solver {
   private let translation: Translation
   private let raw: Z3_solver
 
+  /// How to look for an answer.
+  public enum Strategy: Sendable {
+    /// By congruence, deciding bits as they come up: best where entries are read at many keys.
+    case congruence
+    /// Everything to bits at once: best for chains of arithmetic over few entries.
+    case bits
+  }
+
   /// - Parameter timeout: milliseconds for each check, after which the answer is unknown; 0 for no limit.
-  public init(_ elaborator: Elaborator, in context: SolverContext, timeout: UInt32 = 0) {
+  public init(
+    _ elaborator: Elaborator, in context: SolverContext, strategy: Strategy = .congruence,
+    timeout: UInt32 = 0
+  ) {
     self.context = context
     translation = Translation(elaborator, in: context)
-    raw = context.checked(Z3_mk_simple_solver(context.raw))
+    raw = context.checked(
+      strategy == .congruence
+        ? Z3_mk_simple_solver(context.raw)
+        : Z3_mk_solver_for_logic(context.raw, Z3_mk_string_symbol(context.raw, "QF_UFBV")))
     Z3_solver_inc_ref(context.raw, raw)
     set(timeout: timeout)
   }
@@ -59,7 +73,7 @@ public final class Solver {
 extension SolverContext {
   /// Whether a script in SMT-LIB 2 is satisfiable: a question asked through Z3's own reader of text.
   public func check(script: String) -> Satisfiability {
-    let solver = checked(Z3_mk_simple_solver(raw))
+    let solver = checked(Z3_mk_solver_for_logic(raw, Z3_mk_string_symbol(raw, "QF_UFBV")))
     Z3_solver_inc_ref(raw, solver)
     defer { Z3_solver_dec_ref(raw, solver) }
     Z3_solver_from_string(raw, solver, script)
