@@ -33,8 +33,7 @@ struct Run: ParsableCommand {
       let outcome = try run(configuration)
       try report(outcome, of: configuration)
     } catch let error as ToolstackError {
-      Self.complain("\(error)")
-      throw ExitCode(2)
+      throw CouldNotRun(error.description)
     }
   }
 
@@ -66,7 +65,7 @@ struct Run: ParsableCommand {
     guard case .crashed(let report) = outcome.end else { return }
     Self.complain("domain \(configuration.name) crashed: \(report.reason)")
     if !report.registers.isEmpty { Self.complain(report.registers) }
-    throw ExitCode(1)
+    throw ExitStatus.violated.code
   }
 
   private func note(_ text: String) {

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// A program under test.
+final class ChildProcess {
+  /// Where one of a child's standard descriptors comes from.
+  enum Stream {
+    case file(path: String, flags: Int32)
+    case descriptor(Int32)
+  }
+
+  /// How a child ended.
+  enum End: Equatable {
+    case exited(Int32)
+    case killed(Int32)
+  }
+
+  let process: pid_t
+  private var end: End?
+
+  /// Starts a program in a session of its own, so that a terminal that it opens becomes its own.
+  init(_ path: String, _ arguments: [String], input: Stream, output: Stream, error: Stream) {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    for (number, stream) in [input, output, error].enumerated() {
+      switch stream {
+      case .file(let path, let flags):
+        posix_spawn_file_actions_addopen(&actions, Int32(number), path, flags, 0o600)
+      case .descriptor(let descriptor):
+        posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(number))
+      }
+    }
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    let newSession: Int16 = 0x80
+    posix_spawnattr_setflags(&attributes, newSession)
+    var vector = ([path] + arguments).map { strdup($0) }
+    vector.append(nil)
+    var process = pid_t()
+    let result = posix_spawn(&process, path, &actions, &attributes, vector, environ)
+    precondition(result == 0, "\(path) does not start: \(result)")
+    for argument in vector { free(argument) }
+    posix_spawn_file_actions_destroy(&actions)
+    posix_spawnattr_destroy(&attributes)
+    self.process = process
+  }
+
+  deinit {
+    guard end == nil else { return }
+    kill(process, SIGKILL)
+    waitpid(process, nil, 0)
+  }
+
+  func send(_ signal: Int32) { kill(process, signal) }
+
+  /// Waits for the end; nil if it does not come in time.
+  func wait(seconds: Int) -> End? {
+    for _ in 0..<(seconds * 100) {
+      var status: Int32 = 0
+      if waitpid(process, &status, WNOHANG) == process {
+        let signal = status & 0x7f
+        end = signal == 0 ? .exited(status >> 8 & 0xff) : .killed(signal)
+        return end
+      }
+      usleep(10_000)
+    }
+    return nil
+  }
+}
+
+/// Files of one test, gone with it.
+final class Scratch {
+  let path: String
+
+  init() {
+    var template = Array("/tmp/lockstep-cli-XXXXXX".utf8CString)
+    precondition(mkdtemp(&template) != nil)
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit { _ = Program.run("/bin/rm", ["-rf", path]) }
+
+  /// Writes a file; returns its path.
+  @discardableResult
+  func write(_ name: String, _ text: String) -> String {
+    let file = "\(path)/\(name)"
+    let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    precondition(descriptor >= 0)
+    let bytes = Array(text.utf8)
+    precondition(Glibc.write(descriptor, bytes, bytes.count) == bytes.count)
+    close(descriptor)
+    return file
+  }
+
+  func read(_ name: String) -> String { Program.contents("\(path)/\(name)") }
+}
+
+/// Programs, run to their end.
+enum Program {
+  struct Result {
+    var end: ChildProcess.End?
+    var output: String
+    var error: String
+  }
+
+  /// The `lockstep` beside this test.
+  static let lockstep: String = {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = readlink("/proc/self/exe", &buffer, buffer.count)
+    precondition(count > 0)
+    let own = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let directory = own.split(separator: "/").dropLast().joined(separator: "/")
+    return "/\(directory)/lockstep"
+  }()
+
+  static func run(_ path: String, _ arguments: [String], input: String = "/dev/null", seconds: Int = 60)
+    -> Result
+  {
+    var names = (Array("/tmp/lockstep-out-XXXXXX".utf8CString), Array("/tmp/lockstep-err-XXXXXX".utf8CString))
+    let output = mkstemp(&names.0)
+    let error = mkstemp(&names.1)
+    precondition(output >= 0 && error >= 0)
+    let child = ChildProcess(
+      path, arguments, input: .file(path: input, flags: O_RDONLY), output: .descriptor(output),
+      error: .descriptor(error))
+    let end = child.wait(seconds: seconds)
+    let paths = [names.0, names.1].map {
+      String(decoding: $0.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+    defer {
+      for path in paths { unlink(path) }
+      close(output)
+      close(error)
+    }
+    return Result(end: end, output: contents(paths[0]), error: contents(paths[1]))
+  }
+
+  static func contents(_ path: String) -> String {
+    let descriptor = open(path, O_RDONLY)
+    guard descriptor >= 0 else { return "" }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let count = read(descriptor, &buffer, buffer.count)
+      guard count > 0 else { break }
+      bytes += buffer[..<count]
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+/// What tests need of the machine that they run on.
+enum Requirement {
+  static let grub = "/usr/lib/grub-xen/grub-x86_64-xen.bin"
+
+  static var hasKVM: Bool {
+    let descriptor = open("/dev/kvm", O_RDWR | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    close(descriptor)
+    return true
+  }
+
+  static var hasGRUB: Bool { access(grub, R_OK) == 0 }
+  static let mke2fs = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].first { access($0, X_OK) == 0 }
+}

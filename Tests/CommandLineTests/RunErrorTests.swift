@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Testing
+
+@Suite("lockstep run, when it cannot")
+struct RunErrorTests {
+  /// Runs a configuration, and expects one line of complaint, exit status 2, and nothing else.
+  private func expect(_ scratch: Scratch, _ configuration: String, _ message: String) {
+    let file = scratch.write("guest.cfg", configuration)
+    let result = Program.run(Program.lockstep, ["run", file])
+    let expected = message.replacing("DIR", with: scratch.path)
+    #expect(result.end == .exited(2))
+    #expect(result.error == "lockstep: \(expected)\n")
+    #expect(result.output == "")
+  }
+
+  @Test("for lack of a configuration says so")
+  func noConfiguration() {
+    let result = Program.run(Program.lockstep, ["run", "/nonexistent/guest.cfg"])
+    #expect(result.end == .exited(2) && result.output == "")
+    #expect(
+      result.error
+        == "lockstep: configuration /nonexistent/guest.cfg: there is no such file; correct the path\n")
+    #expect(Program.run(Program.lockstep, ["run"]).end == .exited(2))
+    #expect(Program.run(Program.lockstep, ["run", "--no-such-flag", "x"]).end == .exited(2))
+  }
+
+  @Test("for a mistake in the configuration names the place")
+  func badConfiguration() {
+    let scratch = Scratch()
+    expect(scratch, "kernel = 'k'\nmemory = 3\n", "DIR/guest.cfg:2:10: memory is 4 to 65536 MiB, not 3")
+    expect(
+      scratch, "type = 'pvh'",
+      "DIR/guest.cfg:1:8: type = \"pvh\" is not supported; only PV domains are: write type = \"pv\" and give a PV kernel"
+    )
+  }
+
+  @Test("for a kernel that is none, or none of a PV guest, says what it is")
+  func badKernel() {
+    let scratch = Scratch()
+    scratch.write("script", "#!/bin/sh\n")
+    expect(scratch, "kernel = '/nonexistent'", "kernel /nonexistent: there is no such file; correct the path")
+    expect(scratch, "kernel = '/tmp'", "kernel /tmp: it is no file; correct the path")
+    expect(
+      scratch, "kernel = '\(scratch.path)/script'", "kernel DIR/script: not a PV kernel: it is no ELF file")
+    expect(
+      scratch, "kernel = '/bin/ls'",
+      "kernel /bin/ls: an ELF file but not a PV kernel: it has neither Xen notes nor a __xen_guest section")
+  }
+
+  @Test(
+    "for a kernel cut short, or too large for the memory, says so",
+    .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"))
+  func cutKernel() {
+    let scratch = Scratch()
+    #expect(
+      Program.run("/bin/sh", ["-c", "head -c 100000 \(Requirement.grub) > \(scratch.path)/cut"]).end
+        == .exited(0))
+    expect(scratch, "kernel = '\(scratch.path)/cut'", "kernel DIR/cut: the file is cut off; copy it again")
+    expect(
+      scratch, "kernel = '\(Requirement.grub)'\nmemory = 5",
+      "kernel \(Requirement.grub): the domain's memory is too small for it: it needs at least memory = 7")
+    expect(
+      scratch, "kernel = '\(Requirement.grub)'\nramdisk = '/nonexistent'",
+      "ramdisk /nonexistent: there is no such file; correct the path")
+  }
+
+  @Test(
+    "for a disk that is missing, or in use by another run, says which and what to do",
+    .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"))
+  func badDisk() {
+    let scratch = Scratch()
+    let disk = scratch.write("disk", String(repeating: "x", count: 4096))
+    expect(
+      scratch, "kernel = '\(Requirement.grub)'\ndisk = ['/nonexistent,raw,xvda,rw']",
+      "disk xvda: /nonexistent: there is no such file; create it, or correct the path")
+    let other = open(disk, O_RDONLY | O_CLOEXEC)
+    #expect(flock(other, LOCK_EX) == 0)
+    expect(
+      scratch, "kernel = '\(Requirement.grub)'\ndisk = ['\(disk),raw,xvda,rw']",
+      "disk xvda: DIR/disk: it is in use by another run; end that one, or give both access=ro")
+    close(other)
+  }
+
+  @Test(
+    "for lack of /dev/kvm says so",
+    .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"),
+    .enabled(if: !Requirement.hasKVM, "there is a usable /dev/kvm here"))
+  func noKVM() {
+    let scratch = Scratch()
+    let file = scratch.write("guest.cfg", "kernel = '\(Requirement.grub)'")
+    let result = Program.run(Program.lockstep, ["run", file])
+    #expect(result.end == .exited(2) && result.output == "")
+    #expect(result.error.contains("/dev/kvm") && result.error.split(separator: "\n").count == 1)
+  }
+}

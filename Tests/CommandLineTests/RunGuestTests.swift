@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Testing
+
+/// Debian's GRUB for Xen in a domain, at a terminal.
+private final class Session {
+  let scratch = Scratch()
+  let terminal = PseudoTerminal()
+  let original: PseudoTerminal.Mode
+  let child: ChildProcess
+
+  /// Seconds that anything here may take; the machine may be slow and shared.
+  static let patience = 60
+
+  /// - Parameter withDisk: gives the domain an ext4 disk with `hello.txt` on it.
+  init(withDisk: Bool = false, configuration: String = "") throws {
+    original = terminal.mode
+    var text = "kernel = '\(Requirement.grub)'\nname = 'grub'\nmemory = 128\n\(configuration)\n"
+    if withDisk {
+      text += "disk = ['\(try Self.makeDisk(scratch)),raw,xvda,rw']\n"
+    }
+    let file = scratch.write("grub.cfg", text)
+    child = ChildProcess(
+      Program.lockstep, ["run", file], input: .file(path: terminal.path, flags: O_RDWR),
+      output: .file(path: terminal.path, flags: O_RDWR),
+      error: .file(path: "\(scratch.path)/errors", flags: O_WRONLY | O_CREAT))
+  }
+
+  private static func makeDisk(_ scratch: Scratch) throws -> String {
+    let mke2fs = try #require(Requirement.mke2fs)
+    #expect(mkdir("\(scratch.path)/files", 0o700) == 0)
+    scratch.write("files/hello.txt", "Good morning from a disk.\n")
+    let image = "\(scratch.path)/disk.img"
+    let made = Program.run(mke2fs, ["-q", "-t", "ext4", "-d", "\(scratch.path)/files", image, "8M"])
+    #expect(made.end == .exited(0), "\(made.error)")
+    return image
+  }
+
+  /// Waits for a prompt with nothing behind it.
+  func waitForPrompt() throws {
+    try #require(
+      terminal.wait(seconds: Self.patience) { $0.hasSuffix("grub> ") },
+      "no prompt; shown: \(terminal.text.suffix(500)); errors: \(scratch.read("errors"))")
+  }
+
+  /// Types a command, and returns what is shown from then to the next prompt.
+  func command(_ text: String) throws -> String {
+    terminal.clear()
+    terminal.type(text + "\r")
+    try #require(
+      terminal.wait(seconds: Self.patience) { $0.contains("\n") && $0.hasSuffix("grub> ") },
+      "no answer to \(text); shown: \(terminal.text.suffix(500)); errors: \(scratch.read("errors"))")
+    return terminal.text
+  }
+}
+
+@Suite(
+  "A guest in lockstep run", .serialized,
+  .enabled(if: Requirement.hasKVM, "no usable /dev/kvm"),
+  .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"))
+struct RunGuestTests {
+  @Test(
+    "can be talked to: GRUB helps, lists its disks, reads a file and halts", .timeLimit(.minutes(5)),
+    .enabled(if: Requirement.mke2fs != nil, "the package e2fsprogs is not installed"))
+  func grub() throws {
+    let session = try Session(withDisk: true)
+    try session.waitForPrompt()
+    #expect(session.terminal.mode.isRaw)
+    #expect(session.terminal.text.contains("GNU GRUB"))
+    let help = try session.command("help")
+    #expect(help.contains("chainloader") || help.contains("halt"))
+    #expect(try session.command("ls").contains("(xen/xvda)"))
+    let listing = try session.command("ls (xen/xvda)/")
+    #expect(listing.contains("hello.txt") && listing.contains("lost+found/"))
+    #expect(try session.command("cat (xen/xvda)/hello.txt").contains("Good morning from a disk."))
+    #expect(try session.command("cat (xen/xvda)/none.txt").contains("not found"))
+    session.terminal.type("halt\r")
+    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(session.scratch.read("errors") == "")
+    #expect(session.terminal.mode == session.original)
+  }
+
+  @Test("can be left with Ctrl-], and the terminal is as it was", .timeLimit(.minutes(3)))
+  func leave() throws {
+    let session = try Session()
+    try session.waitForPrompt()
+    session.terminal.type("\u{1d}")
+    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(session.terminal.mode == session.original)
+  }
+
+  @Test(
+    "ends in good order when the process is asked to, and the terminal is as it was", .timeLimit(.minutes(3)),
+    arguments: [SIGTERM, SIGHUP, SIGINT])
+  func signals(number: Int32) throws {
+    let session = try Session()
+    try session.waitForPrompt()
+    #expect(session.terminal.mode.isRaw)
+    session.child.send(number)
+    #expect(session.child.wait(seconds: Session.patience) == .killed(number))
+    #expect(session.terminal.mode == session.original)
+    #expect(session.scratch.read("errors") == "")
+  }
+
+  @Test("leaves the terminal as it was even when the process dies of a fault", .timeLimit(.minutes(3)))
+  func fault() throws {
+    let session = try Session()
+    try session.waitForPrompt()
+    session.child.send(SIGSEGV)
+    #expect(session.child.wait(seconds: Session.patience) != nil)
+    #expect(session.terminal.mode == session.original)
+  }
+
+  @Test("starts again when it reboots, or ends, as it is configured", .timeLimit(.minutes(3)))
+  func reboot() throws {
+    let session = try Session()
+    try session.waitForPrompt()
+    session.terminal.clear()
+    session.terminal.type("reboot\r")
+    #expect(
+      session.terminal.wait(seconds: Session.patience) { $0.contains("GNU GRUB") && $0.hasSuffix("grub> ") })
+    #expect(session.scratch.read("errors") == "lockstep: domain grub asks for a reboot; it starts again\n")
+    session.terminal.type("\u{1d}")
+    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+
+    let once = try Session(configuration: "on_reboot = 'destroy'")
+    try once.waitForPrompt()
+    once.terminal.type("reboot\r")
+    #expect(once.child.wait(seconds: Session.patience) == .exited(0))
+  }
+
+  @Test("can be a filter: commands on a pipe, its console on another", .timeLimit(.minutes(3)))
+  func pipes() {
+    let scratch = Scratch()
+    let file = scratch.write("grub.cfg", "kernel = '\(Requirement.grub)'\nfrobnicate = 1\n")
+    let commands = scratch.write("commands", "echo one two\nhalt\n")
+    let result = Program.run(
+      Program.lockstep, ["run", "--stats", file], input: commands, seconds: Session.patience)
+    #expect(result.end == .exited(0))
+    #expect(result.output.contains("one two"))
+    #expect(result.error.contains("guest.cfg") == false)
+    #expect(result.error.hasPrefix("lockstep: warning: \(file):2:1: unknown key 'frobnicate' has no effect"))
+    #expect(result.error.contains("hypercall"))
+  }
+}
