@@ -33,8 +33,12 @@ final class ChildProcess {
     }
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
+    // Threads that run tests block signals; a program starts with none blocked.
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
     let newSession: Int16 = 0x80
-    posix_spawnattr_setflags(&attributes, newSession)
+    posix_spawnattr_setflags(&attributes, newSession | Int16(POSIX_SPAWN_SETSIGMASK))
     var vector = ([path] + arguments).map { strdup($0) }
     vector.append(nil)
     var process = pid_t()
@@ -163,5 +167,7 @@ enum Requirement {
   }
 
   static var hasGRUB: Bool { access(grub, R_OK) == 0 }
-  static let mke2fs = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].first { access($0, X_OK) == 0 }
+  static let mke2fs: String? = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].first { (path: String) in
+    access(path, X_OK) == 0
+  }
 }

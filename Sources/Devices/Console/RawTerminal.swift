@@ -52,14 +52,15 @@ public enum RawTerminal {
   private static func catchFault(_ number: Int32) {
     guard let saved else { return }
     var action = sigaction()
-    action.__sigaction_handler.sa_handler = { number in
+    action.__sigaction_handler.sa_sigaction = { number, information, _ in
       RawTerminal.restore()
       // Return into the fault with the former handler in place, be it the default or the runtime's backtrace.
       if let saved = RawTerminal.saved { sigaction(number, saved.pointee.former + Int(number), nil) }
-      // These do not come back by themselves.
-      if number == SIGABRT || number == SIGQUIT { raise(number) }
+      // A signal that somebody sent does not come back by itself, nor does an abort.
+      let isFault = (information?.pointee.si_code ?? 0) > 0
+      if !isFault || number == SIGABRT { raise(number) }
     }
-    action.sa_flags = Int32(SA_ONSTACK)
+    action.sa_flags = Int32(SA_ONSTACK | SA_SIGINFO)
     sigaction(number, &action, saved.pointee.former + Int(number))
   }
 }
