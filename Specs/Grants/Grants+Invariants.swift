@@ -54,6 +54,11 @@ extension Grants {
       invariant("a table that does not reach an entry has no pin of it", "R10") { (d: Domain, r: Reference) in
         (!self.covers[d, r]).implies(!self.isPinned(d, r))
       },
+      invariant("a life is absent, running, dying, absent", "R10") { (d: Domain) in
+        let (now, was) = (self.life[d], self.was[d])
+        return (now == .running).implies(was == .absent) && (now == .dying).implies(was == .running)
+          && (now == .absent).implies(was == .dying || was == .absent)
+      },
       invariant("only domains that are there have tables", "R10") { (d: Domain, r: Reference) in
         self.covers[d, r].implies(self.life[d] != .absent)
       },
@@ -80,7 +85,7 @@ extension Grants {
       Rule(
         "R10", "A domain is gone only when nothing of it is left.",
         by: "a mapping is of an entry of a domain that is there", "a frame belongs to a domain that is there",
-        "only domains that are there have tables"),
+        "only domains that are there have tables", "a life is absent, running, dying, absent"),
     ]
   }
 
@@ -93,6 +98,9 @@ extension Grants {
         a != b && self.mappings[m, a].isUsed && self.mappings[m, b].isUsed
           && self.mappings[m, a].granter == self.mappings[m, b].granter
           && self.mappings[m, a].reference == self.mappings[m, b].reference
+      },
+      sometimes("a grant made by the protocol is mapped") { (d: Domain, r: Reference) in
+        self.isPinned(d, r) && !self.tampered[d, r]
       },
       sometimes("a domain dies while it is mapped") { (m: Domain, h: Handle) in
         self.mappings[m, h].isUsed && self.life[self.mappings[m, h].granter] == .dying

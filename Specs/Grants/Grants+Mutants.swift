@@ -7,7 +7,7 @@ import Logic
 
 /// XSA-224: unmapping one part of a mapping for host and device drops the frame's reference, and so does the other.
 final class GrantsXSA224: Grants {
-  override func ends(_ mapping: Mapping, host: Bit, device: Bit) -> Bit { true }
+  override func dropsReference(_ mapping: Mapping, host: Bit, device: Bit) -> Bit { true }
 }
 
 /// XSA-234: unmapping ignores whether the mapping was writable.
@@ -49,6 +49,7 @@ final class GrantsXSA255: Grants {
   override func requireUnmapped(_ domain: Domain) {
     requireAll("R10") { (m: Domain, h: Handle) in !(self.mappings[m, h].isUsed && m == domain) }
   }
+  override func requireFrameless(_ domain: Domain) {}
 }
 
 /// XSA-382: the capacity check uses the wrong count.
@@ -93,7 +94,7 @@ public let grantsSubject = Subject(
     HandMutant(
       "XSA-226", advisory: "XSA-226, 411, 500",
       mechanism: "an already pinned entry is used without checking that the domain is still the same",
-      killer: "domain and frame are fixed while pinned"
+      killer: "only what is permitted is reached"
     ) { GrantsXSA226() },
     HandMutant(
       "XSA-394", advisory: "XSA-394", mechanism: "unmapping a part drops the other part's pin",
@@ -113,5 +114,29 @@ public let grantsSubject = Subject(
       mechanism: "a frame in use by others is transferred or freed",
       killer: "a mapped frame stays its granter's"
     ) { GrantsXSA214() },
-  ]
+  ],
+  equivalents: grantsEquivalents
 ) { Grants() }
+
+/// Mechanical mutants of Grants that are no bugs.
+private let grantsEquivalents: [EquivalentMutant] = {
+  let unread = "nobody reads the fields of a handle that is out of use, or an active entry that is not pinned"
+  let flagged = "an entry whose domain keeps to the protocol has the flag already; others may hold anything"
+  let outside = "an entry beyond a table lies in nobody's memory, and grow clears it"
+  let milder = "a hostile guest that stores less"
+  return [
+    EquivalentMutant("unmap: assignment 12 dropped", because: unread),
+    EquivalentMutant("unmap: assignment 15 dropped", because: unread),
+    EquivalentMutant("copyThroughGrant: assignment 2 dropped", because: flagged),
+    EquivalentMutant("copyThroughGrant: assignment 3 dropped", because: flagged),
+    EquivalentMutant("storeType: guard 1 dropped", because: outside),
+    EquivalentMutant("storeFlags: guard 1 dropped", because: outside),
+    EquivalentMutant("storeDomain: guard 1 dropped", because: outside),
+    EquivalentMutant("storeFrame: guard 1 dropped", because: outside),
+    EquivalentMutant("storeFlags: assignment 2 dropped", because: milder),
+    EquivalentMutant("storeFlags: assignment 3 dropped", because: milder),
+    EquivalentMutant("storeFlags: assignment 4 dropped", because: milder),
+    EquivalentMutant("storeDomain: assignment 2 dropped", because: milder),
+    EquivalentMutant("storeFrame: assignment 2 dropped", because: milder),
+  ]
+}()

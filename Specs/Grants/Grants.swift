@@ -90,10 +90,10 @@ public class Grants: GrantsState {
       when(device) { leavePin(mapper, handle, .device, d, r, mapping.readOnly) }
       mappings[mapper, handle].host = mapping.host && !host
       mappings[mapper, handle].device = mapping.device && !device
-      when(ends(mapping, host: host, device: device)) {
+      when(dropsReference(mapping, host: host, device: device)) {
         uses.leave(Pair(mapper, handle), mapping.frame)
-        mappings[mapper, handle] = Mapping()
       }
+      when(ends(mapping, host: host, device: device)) { mappings[mapper, handle] = Mapping() }
       unflag(d, r)
     }
     return status
@@ -139,6 +139,9 @@ public class Grants: GrantsState {
       shared[receiver, reference].bit2 = true
       shared[receiver, reference].bit3 = true
       shared[receiver, reference].frame = frame
+      let entry = shared[receiver, reference]
+      let completed = entry.bit2 && entry.bit3 && entry.frame == frame && frames[frame].belongs(to: receiver)
+      breached = breached || !completed
     }
     return status
   }
@@ -147,7 +150,7 @@ public class Grants: GrantsState {
 
   func create(domain: Domain) {
     require(life[domain] == .absent)
-    life[domain] = Choice(.running)
+    become(domain, .running)
   }
   func grow(domain: Domain, reference: Reference) {
     require(life[domain] == .running && !covers[domain, reference])
@@ -157,14 +160,17 @@ public class Grants: GrantsState {
   }
   func retire(domain: Domain) {
     require(life[domain] == .running)
-    life[domain] = Choice(.dying)
+    become(domain, .dying)
   }
   func forget(domain: Domain) {
     require(life[domain] == .dying)
     requireUnmapped(domain)
-    requireAll("R10") { (f: Frame) in !self.frames[f].belongs(to: domain) }
-    life[domain] = Choice(.absent)
+    requireFrameless(domain)
+    become(domain, .absent)
     covers.update { (d: Domain, _: Reference, old) in choose(d == domain, false, old) }
+  }
+  func requireFrameless(_ domain: Domain) {
+    requireAll("R10") { (f: Frame) in !self.frames[f].belongs(to: domain) }
   }
   func requireUnmapped(_ domain: Domain) {
     requireAll("R10") { (m: Domain, h: Handle) in
@@ -179,6 +185,7 @@ public class Grants: GrantsState {
   func free(frame: Frame) {
     require(frames[frame].isOwned && isUnused(frame), "R5")
     frames[frame] = FrameState()
+    breached = breached || frames[frame].isOwned
   }
 
   // MARK: What guests do
@@ -198,6 +205,7 @@ public class Grants: GrantsState {
     let entry = shared[domain, reference]
     require(covers[domain, reference] && entry.type == .permitAccess && !entry.bit3 && !entry.bit4, "R6")
     shared[domain, reference] = SharedEntry()
+    breached = breached || shared[domain, reference].type == .permitAccess
   }
   func storeType(domain: Domain, reference: Reference, type: Choice<EntryType>) {
     tamper(domain, reference)

@@ -21,10 +21,18 @@ public class GrantsState: Machine {
 
   /// Whether a domain stored to an entry otherwise than the protocol says.
   @Ghost var tampered: Table<Bit, Pair<Domain, Reference>>
+  /// What a domain's life was before what it is.
+  @Ghost var was: Table<Choice<Life>, Domain>
   /// Whether something was reached that no definition below allows.
   @Ghost var breached: Bit
 
   // MARK: What the rules mean
+
+  /// A domain's next stage of life.
+  func become(_ d: Domain, _ next: Life) {
+    was[d] = life[d]
+    life[d] = Choice(next)
+  }
 
   /// Whether an entry is pinned at all; and for writing.
   func isPinned(_ d: Domain, _ r: Reference) -> Bit {
@@ -129,6 +137,11 @@ public class GrantsState: Machine {
   /// Whether unmapping some parts of a mapping ends it.
   func ends(_ mapping: Mapping, host: Bit, device: Bit) -> Bit {
     !(mapping.host && !host) && !(mapping.device && !device)
+  }
+
+  /// Whether unmapping some parts of a mapping drops its reference on the frame.
+  func dropsReference(_ mapping: Mapping, host: Bit, device: Bit) -> Bit {
+    ends(mapping, host: host, device: device)
   }
 
   /// Whether a frame is its owner's alone.

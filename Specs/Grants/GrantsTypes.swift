@@ -19,10 +19,10 @@ public enum FrameSort: IdentitySort {
 }
 public enum PinCountSort: WordSort {
   /// Each of an entry's four pin counts goes to 127.
-  public static let sort = Sort.word("PinCount", realBits: 7, scopeBits: 2)
+  public static let sort = Sort.word("PinCount", realBits: 7, scopeBits: 1)
 }
 public enum UseCountSort: WordSort {
-  public static let sort = Sort.word("UseCount", realBits: 32, scopeBits: 3)
+  public static let sort = Sort.word("UseCount", realBits: 32, scopeBits: 2)
 }
 
 public typealias Domain = ID<GrantDomainSort>
