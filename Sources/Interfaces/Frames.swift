@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/// The most references that a frame carries: `retain` refuses one more. It bounds what a guest can make others
+/// count, and it is the size at which the specification's counts are proved exact.
+public let maximumFrameReferences: UInt32 = 4095
+
 /// Who owns each machine frame, and how many uses keep it from changing hands.
 ///
 /// Owned by the hypervisor; the grant machine asks it. A frame with references keeps its owner.
@@ -8,7 +12,8 @@ public protocol FrameOwnership: AnyObject {
   func owner(of frame: MachineFrame) -> DomainID?
 
   /// Takes a reference on a frame, for a use by somebody other than its owner.
-  /// - Returns: false, and nothing happens, unless `domain` owns the frame.
+  /// - Returns: false, and nothing happens, unless `domain` owns the frame and it carries fewer than
+  ///   `maximumFrameReferences`.
   func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool
 
   /// Whether no reference keeps the frame from changing hands.

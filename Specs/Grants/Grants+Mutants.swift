@@ -107,7 +107,7 @@ public let grantsSubject = Subject(
     ) { GrantsXSA255() },
     HandMutant(
       "XSA-382", advisory: "XSA-382", mechanism: "the capacity check uses the wrong count",
-      killer: "pins are exact"
+      killer: "flags say what is pinned"
     ) { GrantsXSA382() },
     HandMutant(
       "XSA-214", advisory: "XSA-214, 217, 284, 287",

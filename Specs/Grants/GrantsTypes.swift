@@ -22,7 +22,8 @@ public enum PinCountSort: WordSort {
   public static let sort = Sort.word("PinCount", realBits: 7, scopeBits: 1)
 }
 public enum UseCountSort: WordSort {
-  public static let sort = Sort.word("UseCount", realBits: 32, scopeBits: 2)
+  /// A frame carries up to `maximumFrameReferences` references: 12 bits.
+  public static let sort = Sort.word("UseCount", realBits: 12, scopeBits: 2)
 }
 
 public typealias Domain = ID<GrantDomainSort>

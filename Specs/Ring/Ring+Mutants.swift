@@ -79,5 +79,41 @@ public let ringSubject = Subject(
       "index first", advisory: "classic", mechanism: "the producer index is visible before the messages",
       killer: "what is taken is what was put"
     ) { RingIndexFirst() },
-  ]
+  ],
+  equivalents: ringEquivalents
 ) { Ring() }
+
+/// Mechanical mutants of Ring that are no bugs.
+private let ringEquivalents: [EquivalentMutant] = {
+  let early = "private work done while a fence is awaited: no load or store of shared words moves"
+  let again = "to look once more than needed costs a load and changes nothing"
+  let slower = "of the two looks before sleep one is enough to learn of a message: slower, and not wrong"
+  let kept = "nonsense is believed no more if the ring is kept than if it is given up"
+  let reset = "the index published before is read only between publishing and the look at the event index"
+  let spurious = "an event too many: a side looks before it acts"
+  let lessHostile = "a hostile side that does less, or disturbs itself"
+  let stored = "a word that is visible is stored once more"
+  return [
+    EquivalentMutant("put: guard 1 dropped", because: early),
+    EquivalentMutant("put: equality 1 turned round", because: early),
+    EquivalentMutant("take: equality 1 turned round", because: early),
+    EquivalentMutant("loadEvent: assignment 2 dropped", because: reset),
+    EquivalentMutant("look: assignment 1 dropped", because: slower),
+    EquivalentMutant("recheck: assignment 1 dropped", because: slower),
+    EquivalentMutant("look: assignment 2 dropped", because: kept),
+    EquivalentMutant("look: check 5 dropped", because: kept),
+    EquivalentMutant("recheck: check 5 dropped", because: kept),
+    EquivalentMutant("look: equality 2 turned round", because: again),
+    EquivalentMutant("wake: assignment 1 dropped", because: spurious),
+    EquivalentMutant(
+      "drainMessage: equality 2 turned round",
+      because: "messages not yet published may drain or not; nobody looks"),
+    EquivalentMutant("drainProducer: guard 1 dropped", because: stored),
+    EquivalentMutant("drainEvent: guard 1 dropped", because: stored),
+    EquivalentMutant("scribbleEvent: assignment 1 dropped", because: lessHostile),
+    EquivalentMutant("poke: guard 1 dropped", because: spurious),
+    EquivalentMutant("poke: assignment 1 dropped", because: lessHostile),
+    EquivalentMutant("poke: equality 1 turned round", because: lessHostile),
+    EquivalentMutant("poke: check 1 dropped", because: lessHostile),
+  ]
+}()

@@ -125,5 +125,17 @@ public let streamSubject = Subject(
       "early event", advisory: "classic", mechanism: "the event is sent before the index is visible",
       killer: "no side sleeps on work"
     ) { StreamEarlyEvent() },
+  ],
+  equivalents: [
+    EquivalentMutant(
+      "publish: guard 1 dropped", because: "to publish what is published already is idle work"),
+    EquivalentMutant("wake: assignment 1 dropped", because: "an event too many: a side looks before it acts"),
+    EquivalentMutant(
+      "drainByte: equality 2 turned round", because: "bytes not yet published may drain or not; nobody looks"),
+    EquivalentMutant("drainIndex: guard 1 dropped", because: "an index that is visible is stored once more"),
+    EquivalentMutant("poke: guard 1 dropped", because: "an event too many: a side looks before it acts"),
+    EquivalentMutant("poke: assignment 1 dropped", because: "a hostile side that does less"),
+    EquivalentMutant("poke: equality 1 turned round", because: "a hostile side that wakes itself"),
+    EquivalentMutant("poke: check 1 dropped", because: "a hostile side that wakes itself"),
   ]
 ) { Stream() }
