@@ -134,7 +134,9 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
   public func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
     guard let index = guestIndex(frame) else { return false }
     return state.withLock { state in
-      guard owner(at: index) == domain.rawValue, state.references[index] < maximumFrameReferences else { return false }
+      guard owner(at: index) == domain.rawValue, state.references[index] < maximumFrameReferences else {
+        return false
+      }
       state.references[index] += 1
       return true
     }
