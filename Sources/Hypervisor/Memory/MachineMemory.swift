@@ -39,7 +39,7 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
   /// - Parameters:
   ///   - guestFrames: frames for domains, 1 … 2²⁸.
   ///   - monitorFrames: frames for the monitor beside the machine-to-physical table.
-  public init(guestFrames: Int, monitorFrames: Int = 16384) throws(HostError) {
+  public init(guestFrames: Int, monitorFrames: Int = 65536) throws(HostError) {
     guard (1...(1 << 28)).contains(guestFrames), (1024...(1 << 24)).contains(monitorFrames) else {
       throw .badConfiguration("a host's memory must be between 4 KiB and 1 TiB")
     }
