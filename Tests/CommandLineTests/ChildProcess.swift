@@ -41,6 +41,8 @@ final class ChildProcess {
     posix_spawnattr_setflags(&attributes, newSession | Int16(POSIX_SPAWN_SETSIGMASK))
     var vector = ([path] + arguments).map { strdup($0) }
     vector.append(nil)
+    // A crash is to end the program, not to begin a conversation at its terminal.
+    setenv("SWIFT_BACKTRACE", "enable=no", 1)
     var process = pid_t()
     let result = posix_spawn(&process, path, &actions, &attributes, vector, environ)
     precondition(result == 0, "\(path) does not start: \(result)")

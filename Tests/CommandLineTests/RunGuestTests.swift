@@ -108,7 +108,7 @@ struct RunGuestTests {
     let session = try Session()
     try session.waitForPrompt()
     session.child.send(SIGSEGV)
-    #expect(session.child.wait(seconds: Session.patience) != nil)
+    #expect(session.child.wait(seconds: Session.patience) == .killed(SIGSEGV))
     #expect(session.terminal.mode == session.original)
   }
 
