@@ -6,7 +6,7 @@ import Logic
 /// What a proof may spend.
 public struct InductionOptions: Sendable, Hashable {
   /// Milliseconds for each question to a solver.
-  public var timeout: UInt32 = 10_000
+  public var timeout: UInt32 = 30_000
   public var threads = 2
   /// The largest number of instances of invariants assumed in one obligation.
   public var instanceLimit = 2_000

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Checker
+import Logic
+import Specs
+import Testing
+
+/// What exploration finds of each machine at its everyday scope. A change of a specification changes these; a change
+/// of an engine must not.
+private let pinned: [String: (states: Int, transitions: Int, depth: Int)] = [
+  "Ring": (1_288_202, 8_944_439, 137),
+  "Stream": (5199, 21173, 60),
+  "Grants": (68356, 4_772_520, 14),
+]
+
+@Suite("Every machine", .serialized) struct EngineTests {
+  @Test("has exactly the states it had, and no rule is broken in any", arguments: subjects.map(\.name))
+  func pinnedCounts(name: String) throws {
+    let subject = try #require(subjects.first { $0.name == name })
+    let expected = try #require(pinned[name])
+    let exploration = try Explorer(try subject.make().trace(), scope: subject.scopes[0]).run()
+    #expect(exploration.holds, "\(exploration.counterexample?.description ?? "a witness is not reached")")
+    #expect(exploration.states == expected.states)
+    #expect(exploration.transitions == expected.transitions)
+    #expect(exploration.depth == expected.depth)
+  }
+
+  @Test("is proved at real size by both solvers, and the canary is found", arguments: ["Stream", "Grants"])
+  func verified(name: String) throws {
+    let subject = try #require(subjects.first { $0.name == name })
+    var verifier = Verifier()
+    verifier.second = try SecondSolver()
+    let verification = try verifier.verify(subject)
+    #expect(verification.holds)
+    #expect(verification.canaryFound)
+    #expect(verification.unconfirmed == 0)
+    for theorem in verification.theorems where theorem.method == .exploration {
+      #expect(theorem.obligations == 0, "\(theorem.invariant) has obligations that are not proved")
+    }
+  }
+
+  @Test("refutes by induction each mutant that exploration refutes", arguments: ["Ring", "Stream", "Grants"])
+  func enginesAgree(name: String) throws {
+    let subject = try #require(subjects.first { $0.name == name })
+    for mutant in subject.mutants {
+      let specification = try mutant.make().trace()
+      let problem = InductiveProblem(specification)
+      var options = InductionOptions()
+      options.timeout = 2000
+      let proofs = Prover(problem, options: options).prove(problem.claims)
+      #expect(proofs.contains { !$0.isProved }, "\(mutant.name) is proved, and is a bug")
+    }
+  }
+}
