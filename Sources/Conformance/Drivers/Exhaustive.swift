@@ -24,12 +24,11 @@ struct StatePacking {
   private let bits: [Int]
   let words: Int
 
-  /// - Parameter without: components that are read as 0, so that states that differ in them only are one.
-  init(_ layout: StateLayout, without: [Int] = []) {
+  init(_ layout: StateLayout) {
     var bits: [Int] = []
-    for (component, place) in layout.places.enumerated() {
+    for place in layout.places {
       guard let place else { continue }
-      bits += [Int](repeating: without.contains(component) ? 0 : place.bits, count: place.count)
+      bits += [Int](repeating: place.bits, count: place.count)
     }
     self.bits = bits
     var (words, used) = (1, 0)
@@ -51,7 +50,7 @@ struct StatePacking {
         word += 1
         used = 0
       }
-      if width > 0 { packed[word] |= value << UInt64(used) }
+      packed[word] |= value << UInt64(used)
       used += width
     }
     return packed
@@ -66,7 +65,7 @@ struct StatePacking {
         word += 1
         used = 0
       }
-      state.append(width > 0 ? packed[word] >> UInt64(used) & mask(width) : 0)
+      state.append(packed[word] >> UInt64(used) & mask(width))
       used += width
     }
     return state

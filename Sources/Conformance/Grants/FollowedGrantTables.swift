@@ -161,6 +161,13 @@ public final class FollowedGrantTables: GrantTables {
     let arguments: [UInt64]
     var claim: GrantTap.Claim?
     switch end {
+    case .frame(let frame) where frame.rawValue >= UInt64(names.own(model.frames)):
+      // The model does not have the frame; the rule is the same.
+      let isOwn = frames.owner(of: frame).map(names.domain) == c
+      let answer: GrantStatus =
+        simulator[model.life + Int(c)] != running ? .badDomain : isOwn ? .okay : .badPage
+      if answer != .okay || isLast { try expect(status, answer, at: "copy") }
+      return answer == .okay && !isLast
     case .frame(let frame):
       try sync(frame)
       (action, arguments) = (model.copyThroughFrame, [c, names.frame(frame)])
@@ -340,10 +347,11 @@ public final class FollowedGrantTables: GrantTables {
       return try sync(MachineFrame(simulator[model.activeFrame + model.entry(Int(d), Int(r))]))
     }
     try store(d, r) { entry in
-      let flags = claim.word.flags
+      let flags = claim.word.flags.subtracting(claim.ownFlags)
       entry.type = UInt64(flags.intersection(.typeMask).rawValue)
       entry.bit2 = flags.contains(.readOnly)
-      if flags.intersection(.typeMask) == .acceptTransfer { entry.bit3 = flags.contains(.transferCompleted) }
+      entry.bit3 = flags.contains(.reading)
+      entry.bit4 = flags.contains(.writing)
       entry.domain = names.domain(claim.word.domain)
       if let frame = claim.frame { entry.frame = names.frame(MachineFrame(UInt64(frame))) }
     }

@@ -10,6 +10,8 @@ public final class GrantTap {
     var place: GrantPlace
     /// Flags and domain, as the decision saw them.
     var word: GrantWord
+    /// Flags among them that the operation itself had set before, and not yet cleared.
+    var ownFlags: GrantFlags
     /// The frame, if it was read.
     var frame: UInt32?
     /// Whether the last exchange failed: the entry was changed meanwhile.
@@ -43,7 +45,7 @@ public final class GrantTap {
   fileprivate func load(_ place: GrantPlace) -> GrantWord {
     meddle?(place)
     let word = entries.load(place)
-    claims.append(Claim(place: place, word: word))
+    claims.append(Claim(place: place, word: word, ownFlags: ownFlags(at: place)))
     return word
   }
 
@@ -63,6 +65,17 @@ public final class GrantTap {
     claims[last].isUnstable = !outcome.exchanged
     if outcome.exchanged { changes.append((place, .add(desired.flags.subtracting(expected.flags)))) }
     return outcome
+  }
+
+  private func ownFlags(at place: GrantPlace) -> GrantFlags {
+    changes.reduce(into: []) { flags, item in
+      guard item.place.address == place.address else { return }
+      switch item.change {
+      case .add(let more): flags.formUnion(more)
+      case .clear(let fewer): flags.subtract(fewer)
+      case .frame: break
+      }
+    }
   }
 
   fileprivate func clear(_ flags: GrantFlags, at place: GrantPlace) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Interfaces
 import Machines
 
@@ -51,8 +52,11 @@ final class GrantsWorld {
     return frame
   }
 
+  /// A domain's table.
+  func tableMemory(_ domain: Int) -> UnsafeMutableRawPointer { memory + domain * tableFrames * frameSize }
+
   private func address(_ domain: Int, _ reference: Int) -> UnsafeMutableRawPointer {
-    memory + domain * tableFrames * frameSize + reference * GrantEntry.size
+    tableMemory(domain) + reference * GrantEntry.size
   }
 
   /// An entry as it lies in memory.
@@ -101,6 +105,19 @@ final class SmallFrames: FrameOwnership, FrameMemory {
 
   private func index(_ frame: MachineFrame) -> Int? {
     frame.rawValue < UInt64(owners.count) ? Int(frame.rawValue) : nil
+  }
+
+  /// Gives all frames together the bytes.
+  func fill(_ bytes: [UInt8]) {
+    UnsafeMutableRawBufferPointer(start: pool, count: owners.count * frameSize).copyBytes(from: bytes)
+  }
+
+  /// Whether all frames together hold the bytes.
+  func hold(_ bytes: [UInt8]) -> Bool {
+    bytes.withUnsafeBytes { expected in
+      guard let first = expected.baseAddress else { return true }
+      return memcmp(first, pool, expected.count) == 0
+    }
   }
 
   func assign(_ frame: Int, to domain: DomainID?) { owners[frame] = domain }

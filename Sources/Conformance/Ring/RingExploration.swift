@@ -73,14 +73,6 @@ public struct RingExploration<Side: RingSide> {
     return report
   }
 
-  /// States as they are told apart: with a hostile peer, whatever slots hold is passed on unseen, and not part of
-  /// what can differ.
-  private var packing: StatePacking {
-    let layout = model.programs.layout
-    let slots = ["slots.from", "slots.serial"].compactMap(layout.specification.componentIndex)
-    return StatePacking(layout, without: hostile ? slots : [])
-  }
-
   /// The initial state with a slot count.
   private func initial(slots: Int) -> [UInt64] {
     var state = model.programs.layout.initialRegisters
@@ -97,36 +89,19 @@ public struct RingExploration<Side: RingSide> {
     return own.contains(action)
   }
 
-  /// Steps of the surroundings, with their arguments.
-  ///
-  /// An honest peer takes all of its steps. Of a hostile one, it is enough that it stores any value to its own words
-  /// at any time: its own protocol shows in nothing else but slots, which are copied and passed on whatever they
-  /// hold; and words of ours that it overwrites are not read, which is checked at each access.
+  /// Steps of the surroundings, with their arguments: all but the side's own.
   private var surroundings: [(action: Int, arguments: [UInt64])] {
-    let (own, peer) = (Side.end.rawValue, Side.end.peer.rawValue)
-    func all(_ action: Int) -> [(action: Int, arguments: [UInt64])] {
-      model.programs.layout.specification.argumentLists(of: action, at: model.programs.layout).map {
-        (action, $0)
-      }
+    let specification = model.programs.layout.specification
+    return specification.actions.indices.flatMap { action in
+      specification.argumentLists(of: action, at: model.programs.layout)
+        .filter { !(Self.isOwnStep(action, model) && $0[0] == Side.end.rawValue) }
+        .map { (action, $0) }
     }
-    let drains = [model.drainMessage, model.drainProducer, model.drainEvent]
-    let mine = (drains + [model.wake]).map { ($0, [own]) }
-    guard hostile else {
-      let steps = [
-        model.put, model.publish, model.loadEvent, model.look, model.take, model.ask, model.recheck,
-        model.fence, model.wake,
-      ]
-      return mine + (drains + steps).map { ($0, [peer]) }
-    }
-    let stores = (all(model.scribbleProducer) + all(model.scribbleEvent)).filter {
-      $0.arguments[0] == peer && $0.arguments[1] == peer
-    }
-    return mine + stores + [(model.poke, [peer])]
   }
 
   /// How many states the specification alone can reach, from the same beginnings.
   private func reachable(limit: Int) -> Int {
-    let packing = packing
+    let packing = StatePacking(model.programs.layout)
     let simulator = Simulator(model.programs)
     let own = model.programs.layout.specification.actions.indices.filter { Self.isOwnStep($0, model) }
     let steps = surroundings + own.map { ($0, [Side.end.rawValue]) }
@@ -172,7 +147,7 @@ public struct RingExploration<Side: RingSide> {
     init(_ exploration: RingExploration) {
       self.exploration = exploration
       model = exploration.model
-      packing = exploration.packing
+      packing = StatePacking(model.programs.layout)
       oracle = Oracle(model.programs)
       surroundings = exploration.surroundings
     }

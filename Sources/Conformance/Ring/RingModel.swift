@@ -24,7 +24,7 @@ final class RingModel: Sendable {
   let programs: ProgramSet
   let put, publish, loadEvent, look, take, ask, recheck, wake, fence: Int
   let drainMessage, drainProducer, drainEvent: Int
-  let scribbleProducer, scribbleEvent, scribbleSlot, poke: Int
+  let scribbleProducer, scribbleEvent, poke: Int
 
   /// By end.
   let step, ownPut, ownPublished, ownBefore, ownTaken, ownKnown: [Int]
@@ -57,7 +57,6 @@ final class RingModel: Sendable {
     drainEvent = specification.action("drainEvent")
     scribbleProducer = specification.action("scribbleProducer")
     scribbleEvent = specification.action("scribbleEvent")
-    scribbleSlot = specification.action("scribbleSlot")
     poke = specification.action("poke")
     func byEnd(_ component: String) -> [Int] {
       RingEnd.allCases.map { layout.require(component, [$0.rawValue]) }

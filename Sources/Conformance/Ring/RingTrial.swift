@@ -20,7 +20,6 @@ final class RingWorld: RingSurroundings {
   private var isHostile = false
   private var slotCount: UInt64 = 1
   private let drains: [Int]
-  private let scribbles: [Int]
   /// What a peer may do that is in the midst of nothing.
   private let whenIdle: [Int]
 
@@ -30,7 +29,6 @@ final class RingWorld: RingSurroundings {
     oracle = Oracle(model.programs)
     let m = model
     drains = [m.drainMessage, m.drainProducer, m.drainEvent]
-    scribbles = [m.scribbleProducer, m.scribbleEvent, m.scribbleSlot, m.poke]
     whenIdle = [m.put, m.put, m.publish, m.look, m.take, m.take, m.ask]
   }
 
@@ -75,16 +73,18 @@ final class RingWorld: RingSurroundings {
 
   private func scribble() {
     let peer = end.peer.rawValue
-    let victim = choices.bit() ? end.rawValue : peer
-    let near =
-      oracle.simulator[model.ownTaken[Int(end.rawValue)]] &+ UInt64(choices.pick(1 << Self.indexBits))
-    let value = near & model.indexMask
-    switch scribbles[choices.pick(scribbles.count)] {
-    case model.poke: oracle.attempt(model.poke, peer)
-    case model.scribbleSlot:
-      oracle.attempt(model.scribbleSlot, [peer, value & (slotCount - 1), victim, value])
-    case let action: oracle.attempt(action, [peer, victim, value])
+    switch choices.pick(4) {
+    case 0: oracle.attempt(model.poke, peer)
+    case 1: oracle.attempt(model.scribbleEvent, [peer, nearby()])
+    default: oracle.attempt(model.scribbleProducer, [peer, nearby()])
     }
+  }
+
+  /// Half the time an index that may well be right, else any.
+  private func nearby() -> UInt64 {
+    let taken = oracle.simulator[model.ownTaken[Int(end.rawValue)]]
+    let distance = choices.bit() ? choices.pick(Int(slotCount) + 2) : choices.pick(1 << Self.indexBits)
+    return (taken &+ UInt64(distance)) & model.indexMask
   }
 
   /// A value with 32 bits that stands as far from `base` as the specification's does; if that is too far to tell,

@@ -43,7 +43,11 @@ public struct GrantTableGuest {
     // Only the hypervisor competes: each failed exchange means that a mapping came or went meanwhile.
     for _ in 0..<4 where word.flags.isDisjoint(with: .inUse) {
       let outcome = entries.compareExchange(place, expected: word, desired: GrantWord(rawValue: 0))
-      if outcome.exchanged { return true }
+      if outcome.exchanged {
+        // From here on nobody reads the frame.
+        entries.storeFrame(0, at: place)
+        return true
+      }
       word = outcome.original
     }
     return false
