@@ -39,47 +39,16 @@ struct Explore: ParsableCommand {
     var isViolated = false
     var isComplete = true
     for subject in try chosenSubjects(machines) {
-      for scope in try scopes(of: subject) {
-        let specification = try specification(of: subject)
-        let exploration = try explore(specification, scope)
-        try report(exploration, specification)
-        if !exploration.holds {
-          if case .complete = exploration.outcome { isViolated = true }
-          if exploration.counterexample != nil { isViolated = true } else { isComplete = false }
-        }
+      let specification = try subject.specification(mutant: mutant)
+      let exploration = try explore(specification, try subject.scope(scope))
+      try report(exploration, specification)
+      if !exploration.holds {
+        if case .complete = exploration.outcome { isViolated = true }
+        if exploration.counterexample != nil { isViolated = true } else { isComplete = false }
       }
     }
     if isViolated { throw ExitStatus.violated.code }
     if !isComplete { throw ExitStatus.couldNotRun.code }
-  }
-
-  private func specification(of subject: Subject) throws -> Specification {
-    guard let mutant else { return try subject.make().trace() }
-    guard let found = subject.mutants.first(where: { $0.name == mutant }) else {
-      let names = subject.mutants.map { "\"\($0.name)\"" }.joined(separator: ", ")
-      throw CouldNotRun("\(subject.name) has no mutant \"\(mutant)\"; there are \(names)")
-    }
-    return try found.make().trace()
-  }
-
-  private func scopes(of subject: Subject) throws -> [Scope] {
-    guard !scope.isEmpty else { return Array(subject.scopes.prefix(1)) }
-    let sorts = Set(try subject.make().trace().sortNames)
-    var chosen = subject.scopes.first ?? .small
-    for item in scope {
-      let parts = item.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2, let count = UInt64(parts[1]), count >= 1, count <= 1 << 16 else {
-        throw CouldNotRun(
-          "--scope \(item): give a sort and a number of values from 1 to 65536, such as Frame=3")
-      }
-      guard sorts.contains(parts[0]) else {
-        throw CouldNotRun(
-          "--scope \(item): \(subject.name) has no sort \(parts[0]); it has \(sorts.sorted().joined(separator: ", "))"
-        )
-      }
-      chosen.counts[parts[0]] = count
-    }
-    return [Scope(name: scope.joined(separator: " "), counts: chosen.counts)]
   }
 
   private func explore(_ specification: Specification, _ scope: Scope) throws -> Exploration {
@@ -109,23 +78,6 @@ struct Explore: ParsableCommand {
     if reporting.json { return try printJSON(ExplorationLine(exploration)) }
     print(ExplorationLine(exploration).text)
     if let counterexample = exploration.counterexample { print(counterexample) }
-  }
-}
-
-/// Writes a file, or says in one line why not.
-func save(_ text: String, to path: String) throws {
-  do {
-    try text.write(toFile: path, atomically: true, encoding: .utf8)
-  } catch {
-    throw CouldNotRun("\(path) cannot be written: \(error.localizedDescription)")
-  }
-}
-
-extension Specification {
-  /// The names of all sorts that the state and the parameters have.
-  var sortNames: [String] {
-    let all = components.flatMap { [$0.sort] + $0.keys } + actions.flatMap { $0.parameters.map(\.sort) }
-    return Array(Set(all.map(\.name)))
   }
 }
 

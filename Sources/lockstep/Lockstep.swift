@@ -9,7 +9,9 @@ struct LockstepCommand: ParsableCommand {
     commandName: "lockstep",
     abstract: "A hypervisor held to its specification.",
     discussion: "Exit status: 0 it holds, 1 it is violated (or the guest crashed), 2 it could not be run.",
-    subcommands: [Verify.self, Explore.self, Mutants.self, Conform.self, Run.self])
+    subcommands: [
+      Verify.self, Explore.self, BoundedModelCheck.self, Mutants.self, Conform.self, Run.self,
+    ])
 }
 
 @main

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the verbs of the specification side share: choosing machines, progress, JSON, interruption.
+// What the verbs of the specification side share: progress, JSON, files, interruption.
 
 import ArgumentParser
 import Foundation
-import Logic
-import Specs
 import Synchronization
 
 /// Options that every checking verb has.
@@ -15,18 +13,6 @@ struct ReportingOptions: ParsableArguments {
 
   @Flag(name: [.short, .long], help: "Print results only: no progress.")
   var quiet = false
-}
-
-/// The subjects whose names are given; all of them if none is.
-func chosenSubjects(_ names: [String]) throws -> [Subject] {
-  guard !names.isEmpty else { return subjects }
-  return try names.map { name in
-    guard let subject = subjects.first(where: { $0.name.lowercased() == name.lowercased() }) else {
-      let known = subjects.map(\.name).joined(separator: ", ")
-      throw CouldNotRun("no machine is called \"\(name)\"; there are \(known)")
-    }
-    return subject
-  }
 }
 
 /// A line that is rewritten in place on a terminal's standard error, by any thread; nothing anywhere else.
@@ -58,6 +44,19 @@ func printJSON(_ value: some Encodable) throws {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
   print(String(decoding: try encoder.encode(value), as: UTF8.self))
+}
+
+/// Writes a file, and the folder that it is to lie in, or says in one line why not.
+func save(_ text: String, to name: String, in folder: String? = nil) throws {
+  let path = folder.map { "\($0)/\(name)" } ?? name
+  do {
+    if let folder {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+    try text.write(toFile: path, atomically: true, encoding: .utf8)
+  } catch {
+    throw CouldNotRun("\(path) cannot be written: \(error.localizedDescription)")
+  }
 }
 
 /// Notes the first SIGINT or SIGTERM, so that long work ends in good order; the second ends the process.

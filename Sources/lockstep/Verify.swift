@@ -4,6 +4,7 @@ import ArgumentParser
 import Checker
 import Foundation
 import Logic
+import Proofs
 import Specs
 
 /// `lockstep verify`: the matrix machine × invariant.
@@ -23,24 +24,58 @@ struct Verify: ParsableCommand {
   @Flag(name: .long, help: "Remember nothing and believe nothing remembered.")
   var noCache = false
 
+  @Option(
+    name: .long, help: ArgumentHelp("Write each machine's certificate into a folder.", valueName: "folder"))
+  var certificates: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Write each obligation as SMT-LIB 2 into a folder, for any solver.", valueName: "folder"))
+  var export: String?
+
   @OptionGroup var reporting: ReportingOptions
 
   func run() throws {
+    let start = ContinuousClock.now
     let line = ProgressLine(reporting)
+    let chosen = try chosenSubjects(machines)
     let verifier = try makeVerifier()
-    var results: [Verification] = []
-    for subject in try chosenSubjects(machines) {
-      do {
-        results.append(try verifier.verify(subject) { line.show(String($0.prefix(100))) })
-      } catch {
-        throw CouldNotRun("\(error)")
-      }
+    let results: [Verifier.Result]
+    do {
+      results = try verifier.verify(chosen) { line.show(String($0.prefix(100))) }
+    } catch {
+      throw CouldNotRun("\(error)")
     }
     line.clear()
     verifier.memory?.save()
-    for result in results { try reporting.json ? printJSON(result) : print(result.text) }
-    if !reporting.json { print(Self.summary(results)) }
-    if !results.allSatisfy(\.holds) { throw ExitStatus.violated.code }
+    for result in results { try keep(result) }
+    let verifications = zip(chosen, results).map { subject, result in
+      var verification = result.verification
+      verification.complaints = theory(of: subject).complaints(about: verification)
+      return verification
+    }
+    for verification in verifications {
+      try reporting.json ? printJSON(verification) : print(verification.text)
+    }
+    if !reporting.json {
+      print(Self.summary(verifications, seconds: (ContinuousClock.now - start) / .seconds(1)))
+    }
+    if !verifications.allSatisfy(\.holds) { throw ExitStatus.violated.code }
+  }
+
+  /// Writes what was asked for into folders.
+  private func keep(_ result: Verifier.Result) throws {
+    if let certificates {
+      let name = "\(result.certificate.machine).json"
+      try save(String(decoding: try result.certificate.encoded(), as: UTF8.self), to: name, in: certificates)
+    }
+    if let export {
+      for (number, obligation) in result.obligations.enumerated() {
+        let name = "\(result.certificate.machine)-\(String(format: "%04d", number + 1)).smt2"
+        try save(obligation.text, to: name, in: export)
+      }
+    }
   }
 
   private func makeVerifier() throws -> Verifier {
@@ -62,13 +97,12 @@ struct Verify: ParsableCommand {
     return (environment["XDG_CACHE_HOME"] ?? NSHomeDirectory() + "/.cache") + "/lockstep"
   }
 
-  private static func summary(_ results: [Verification]) -> String {
+  private static func summary(_ results: [Verification], seconds: Double) -> String {
     let theorems = results.flatMap(\.theorems)
     let real = theorems.count { $0.method == .induction }
     let explored = theorems.count { $0.method == .exploration }
     let open = theorems.count - real - explored
     let alone = results.reduce(0) { $0 + $1.unconfirmed }
-    let seconds = results.reduce(0) { $0 + $1.seconds }
     return
       "\(theorems.count) invariants: \(real) proved at real size, \(explored) explored only, \(open) open or"
       + " violated; \(alone) obligations rest on one solver alone; \(String(format: "%.1f", seconds)) s"
@@ -80,7 +114,8 @@ extension Verification {
   var text: String {
     let rows = theorems.map { theorem in
       [
-        theorem.invariant, theorem.rule ?? "", theorem.method.rawValue, theorem.size,
+        theorem.invariant, theorem.rule ?? "",
+        theorem.method.rawValue + (theorem.k > 1 ? ", k = \(theorem.k)" : ""), theorem.size,
         "\(theorem.proved)/\(theorem.obligations)", "\(theorem.confirmed)",
         String(format: "%.0f ms", theorem.milliseconds),
       ]
@@ -91,8 +126,20 @@ extension Verification {
         + " \(canaryFound ? "found" : "NOT FOUND")",
       table(["invariant", "rule", "method", "size", "proved", "confirmed", "time"], rows),
     ]
-    lines += theorems.flatMap(\.unproved).map { "not proved at real size: \($0)" }
+    lines += complaints
+    lines += theorems.flatMap { unproved(of: $0) }
     if let counterexample { lines.append("\(counterexample)") }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// Counterexamples to induction are long, and one says as much as ten.
+  private static let shown = 1
+
+  private func unproved(of theorem: Theorem) -> [String] {
+    theorem.unproved.enumerated().flatMap { number, item in
+      var lines = ["not proved at real size: \(item.title)" + (item.reason.map { " (\($0))" } ?? "")]
+      if number < Self.shown, let counterexample = item.counterexample { lines.append("\(counterexample)") }
+      return lines
+    }
   }
 }

@@ -30,7 +30,7 @@ private let pinned: [String: (states: Int, transitions: Int, depth: Int)] = [
     let subject = try #require(subjects.first { $0.name == name })
     var verifier = Verifier()
     verifier.second = try SecondSolver()
-    let verification = try verifier.verify(subject)
+    let verification = try #require(try verifier.verify([subject]).first).verification
     #expect(verification.holds)
     #expect(verification.canaryFound)
     #expect(verification.unconfirmed == 0)
@@ -49,6 +49,31 @@ private let pinned: [String: (states: Int, transitions: Int, depth: Int)] = [
       options.timeout = 2000
       let proofs = Prover(problem, options: options).prove(problem.claims)
       #expect(proofs.contains { !$0.isProved }, "\(mutant.name) is proved, and is a bug")
+    }
+  }
+
+  /// Steps up to which runs are examined by the solver here: more takes minutes for the deepest bugs.
+  private static let depth = 5
+
+  @Test(
+    "has no short run that breaks a rule; its mutants have those that exploration finds",
+    arguments: subjects.map(\.name))
+  func boundedAgrees(name: String) throws {
+    let subject = try #require(subjects.first { $0.name == name })
+    let scope = subject.scopes[0]
+    var options = BoundedOptions()
+    options.depth = 3
+    let original = try BoundedChecker(try subject.make().trace(), scope: scope, options: options).run()
+    #expect(original.depth == 3 && original.counterexample == nil, "\(original.outcome)")
+    options.depth = Self.depth
+    for mutant in subject.mutants {
+      let specification = try mutant.make().trace()
+      var limits = ExplorationOptions()
+      limits.maximumDepth = Self.depth
+      let explored = try Explorer(specification, scope: scope, options: limits).run().counterexample
+      let bounded = try BoundedChecker(specification, scope: scope, options: options).run()
+      if case .unknown(let reason) = bounded.outcome { Issue.record("\(mutant.name): \(reason)") }
+      #expect(bounded.counterexample?.steps.count == explored?.steps.count, "\(mutant.name)")
     }
   }
 }

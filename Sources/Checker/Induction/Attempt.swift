@@ -130,7 +130,7 @@ final class Attempt {
     }
     let simple = all.map { Assertion(inNewVariables($0.term), $0.origin) }
       .filter { elaborator.constantValue($0.term) != 1 }
-    return simple + ranges(of: simple.map(\.term))
+    return simple + elaborator.ranges(of: simple.map(\.term))
   }
 
   /// How the question is best answered, once it is put.
@@ -140,24 +140,6 @@ final class Attempt {
   func inNewVariables(_ term: TermID) -> TermID { differences?.rewrite(term) ?? term }
 
   private var invariantName: String { problem.specification.invariants[claim.invariant].name }
-
-  /// That symbols and entries are values of their sorts, where a sort has fewer values than its bits could tell.
-  private func ranges(of roots: [TermID]) -> [Assertion] {
-    elaborator.reachable(from: roots).compactMap { id in
-      let sort: Sort
-      switch elaborator[id].operation {
-      case .symbol(let index): sort = elaborator.symbols[index].sort
-      case .scalar(_, let component), .entry(_, let component):
-        sort = problem.specification.components[component].sort
-      default: return nil
-      }
-      let count = problem.scope.count(of: sort)
-      let width = elaborator[id].width
-      guard width < 64, count < 1 << UInt64(width), count != 0 else { return nil }
-      return Assertion(
-        elaborator.lessThan(id, elaborator.constant(count, width: width)), "a value of \(sort.name)")
-    }
-  }
 
   /// The question as it stands.
   func obligation() -> Obligation {

@@ -13,19 +13,29 @@ public struct Theorem: Sendable, Codable {
     case open
   }
 
+  /// An obligation that is not proved.
+  public struct Unproved: Sendable, Codable {
+    public let title: String
+    /// Why the solver gave no answer; nil if it refuted the claim.
+    public let reason: String?
+    /// States that satisfy every invariant, with a step out of them: what is to be ruled out, or is a bug.
+    public let counterexample: Counterexample?
+  }
+
   public let machine: String
   public let invariant: String
   public let rule: String?
   public let method: Method
   /// "real", or the scope explored.
   public let size: String
+  /// How many steps the proof looks back: the k of k-induction; 0 if it is no induction.
+  public let k: Int
   public let obligations: Int
   /// Those that the first solver proved, and of them those that the second confirmed.
   public let proved: Int
   public let confirmed: Int
   public let milliseconds: Double
-  /// Obligations that are not proved, by title.
-  public let unproved: [String]
+  public let unproved: [Unproved]
 }
 
 /// What `verify` found of one machine.
@@ -41,11 +51,31 @@ public struct Verification: Sendable, Codable {
   /// Whether a false invariant was refuted, by exploration and by induction.
   public let canaryFound: Bool
   public let solvers: [String]
+  /// Time spent on this machine's proofs and their confirmation.
   public let seconds: Double
+  /// Where this differs from what the proofs' folder claims of the machine.
+  public var complaints: [String] = []
+
+  public init(
+    machine: String, scope: String, states: Int, transitions: Int, explorationHolds: Bool,
+    counterexample: Counterexample?, theorems: [Theorem], canaryFound: Bool, solvers: [String],
+    seconds: Double
+  ) {
+    self.machine = machine
+    self.scope = scope
+    self.states = states
+    self.transitions = transitions
+    self.explorationHolds = explorationHolds
+    self.counterexample = counterexample
+    self.theorems = theorems
+    self.canaryFound = canaryFound
+    self.solvers = solvers
+    self.seconds = seconds
+  }
 
   /// Whether no claim is violated, and the alarms ring.
   public var holds: Bool {
-    explorationHolds && canaryFound
+    explorationHolds && canaryFound && complaints.isEmpty
       && theorems.allSatisfy { $0.method == .induction || $0.method == .exploration }
   }
   /// Proved obligations that rest on one solver's word.

@@ -3,7 +3,7 @@
 import Foundation
 import Logic
 
-/// Takes one machine through the engines: explored at its scope, proved at real size, each proof confirmed by a
+/// Takes machines through the engines: explored at their scopes, proved at real size, each proof confirmed by a
 /// second solver, and the alarms tried with a false claim.
 public struct Verifier: Sendable {
   /// Nil: proofs rest on one solver.
@@ -15,51 +15,114 @@ public struct Verifier: Sendable {
 
   public init() {}
 
-  /// - Throws: if the machine does not make sense, or cannot be explored.
+  /// What is known of one machine in the end: the matrix, and the proofs behind it.
+  public struct Result: Sendable {
+    public let verification: Verification
+    public let certificate: Certificate
+    /// Every obligation as it was last asked.
+    public let obligations: [Obligation]
+  }
+
+  /// - Throws: if a machine does not make sense, or cannot be explored.
   public func verify(
-    _ subject: Subject, progress: @escaping @Sendable (String) -> Void = { _ in }
-  ) throws(SpecificationError) -> Verification {
-    let start = ContinuousClock.now
-    let specification = try subject.make().trace()
-    let scope = subject.scopes.first ?? .small
-    progress("\(subject.name): exploring")
-    let explored = try explore(specification, scope)
-    progress("\(subject.name): proving")
-    let problem = InductiveProblem(specification)
-    let proofs = Prover(problem, options: options, memory: memory).prove(problem.claims) {
-      progress("\(subject.name): \($0.obligation.title)")
+    _ subjects: [Subject], progress: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws(SpecificationError) -> [Result] {
+    var specifications: [Specification] = []
+    for subject in subjects { specifications.append(try subject.make().trace()) }
+    let work = zip(subjects, specifications).map { ($0, $1) }
+    // Explorations run beside the proofs: neither needs what the other finds.
+    let halves = Workers.map(2, threads: 2, prepare: {}) { (_: Void, half: Int) -> Half in
+      do throws(SpecificationError) {
+        if half == 1 { return .proofs(work.map { self.prove($1, progress) }) }
+        var explored: [Explored] = []
+        for (subject, specification) in work {
+          progress("\(subject.name): exploring")
+          explored.append(try self.explore(specification, subject.scopes.first ?? .small))
+        }
+        return .explorations(explored)
+      } catch {
+        return .failed(error)
+      }
     }
-    progress("\(subject.name): confirming")
-    let confirmed = confirm(proofs)
-    let theorems = theorems(specification, scope, proofs, confirmed, explored)
-    return Verification(
+    var explored: [Explored] = []
+    var proved: [Proved] = []
+    for half in halves {
+      switch half {
+      case .explorations(let found): explored = found
+      case .proofs(let found): proved = found
+      case .failed(let error): throw error
+      }
+    }
+    return work.indices.map { index in
+      let (subject, specification) = work[index]
+      return result(subject, specification, explored[index], proved[index])
+    }
+  }
+
+  private enum Half: Sendable {
+    case explorations([Explored])
+    case proofs([Proved])
+    case failed(SpecificationError)
+  }
+
+  private func result(
+    _ subject: Subject, _ specification: Specification, _ explored: Explored, _ proved: Proved
+  ) -> Result {
+    let scope = subject.scopes.first ?? .small
+    let verification = Verification(
       machine: subject.name, scope: scope.name, states: explored.states, transitions: explored.transitions,
-      explorationHolds: explored.holds, counterexample: explored.counterexample, theorems: theorems,
-      canaryFound: try canaryIsFound(specification, scope),
-      solvers: [SolverContext.version] + (second.map { [$0.name] } ?? []),
-      seconds: (ContinuousClock.now - start) / .seconds(1))
+      explorationHolds: explored.holds, counterexample: explored.counterexample,
+      theorems: theorems(specification, scope, proved, explored),
+      canaryFound: explored.foundCanary && proved.foundCanary,
+      solvers: [SolverContext.version] + (second.map { [$0.name] } ?? []), seconds: proved.seconds)
+    return Result(
+      verification: verification, certificate: Certificate(of: specification, proved.induction),
+      obligations: proved.induction.parts.flatMap(\.proofs).map(\.obligation))
   }
 
   // MARK: Exploration
 
-  private struct Explored {
+  private struct Explored: Sendable {
     let states: Int
     let transitions: Int
     let holds: Bool
     let counterexample: Counterexample?
+    var foundCanary = false
   }
 
   private func explore(_ specification: Specification, _ scope: Scope) throws(SpecificationError) -> Explored
   {
-    let key = programHash.map { ContentHash(of: "\($0) \(specification.name) \(scope.name)") }
-    if let key, let note = memory?.note(about: key, by: "explore") {
-      let numbers = note.split(separator: " ").compactMap { Int($0) }
-      if numbers.count == 2 {
-        return Explored(states: numbers[0], transitions: numbers[1], holds: true, counterexample: nil)
-      }
+    var explored: Explored
+    if let known = known(specification, scope) {
+      explored = known
+    } else {
+      explored = try exploreAnew(specification, scope)
     }
+    if let canary = Self.canary(of: specification) {
+      let found = try Explorer(canary, scope: scope).run()
+      explored.foundCanary = found.counterexample?.violation.name == canary.invariants[0].name
+    }
+    return explored
+  }
+
+  private func key(_ specification: Specification, _ scope: Scope) -> ContentHash? {
+    programHash.map { ContentHash(of: "\($0) \(specification.name) \(scope.name)") }
+  }
+
+  private func known(_ specification: Specification, _ scope: Scope) -> Explored? {
+    guard let key = key(specification, scope), let note = memory?.note(about: key, by: "explore") else {
+      return nil
+    }
+    let numbers = note.split(separator: " ").compactMap { Int($0) }
+    guard numbers.count == 2 else { return nil }
+    return Explored(states: numbers[0], transitions: numbers[1], holds: true, counterexample: nil)
+  }
+
+  private func exploreAnew(_ specification: Specification, _ scope: Scope) throws(SpecificationError)
+    -> Explored
+  {
     let result = try Explorer(specification, scope: scope).run()
-    if let key, result.holds {
+    if let key = key(specification, scope), result.holds {
       memory?.keep("\(result.states) \(result.transitions)", about: key, by: "explore")
     }
     return Explored(
@@ -69,59 +132,97 @@ public struct Verifier: Sendable {
 
   // MARK: Proof
 
-  /// For each proof whether the second solver agrees.
-  private func confirm(_ proofs: [Proof]) -> [Bool] {
-    guard let second else { return proofs.map { _ in false } }
-    var confirmed = proofs.map { proof in
-      proof.isProved && memory?.answer(of: second.name, to: proof.obligation.hash) == .unsatisfiable
+  private struct Proved: Sendable {
+    let induction: InductiveProof
+    /// By the hash of the obligation: those that the second solver confirmed.
+    let confirmed: Set<ContentHash>
+    let foundCanary: Bool
+    let seconds: Double
+  }
+
+  private func prove(_ specification: Specification, _ progress: @escaping @Sendable (String) -> Void)
+    -> Proved
+  {
+    let start = ContinuousClock.now
+    progress("\(specification.name): proving")
+    let induction = Prover(InductiveProblem(specification), options: options, memory: memory).proveTogether {
+      progress($0.obligation.title)
     }
-    let asked = proofs.indices.filter { proofs[$0].isProved && !confirmed[$0] }
-    for (index, answer) in zip(asked, second.answers(to: asked.map { proofs[$0].obligation })) {
-      memory?.remember(answer, of: second.name, to: proofs[index].obligation.hash)
-      confirmed[index] = answer == .unsatisfiable
+    progress("\(specification.name): confirming")
+    let confirmed = confirm(induction.parts.flatMap(\.proofs).filter(\.isProved).map(\.obligation))
+    let foundCanary = isCanaryRefuted(specification)
+    return Proved(
+      induction: induction, confirmed: confirmed, foundCanary: foundCanary,
+      seconds: (ContinuousClock.now - start) / .seconds(1))
+  }
+
+  /// Those obligations to whose proof the second solver agrees.
+  private func confirm(_ obligations: [Obligation]) -> Set<ContentHash> {
+    guard let second else { return [] }
+    var confirmed: Set<ContentHash> = []
+    var asked: [Obligation] = []
+    for obligation in obligations {
+      if memory?.answer(of: second.name, to: obligation.hash) == .unsatisfiable {
+        confirmed.insert(obligation.hash)
+      } else {
+        asked.append(obligation)
+      }
+    }
+    for (obligation, answer) in zip(asked, second.answers(to: asked, threads: options.threads)) {
+      memory?.remember(answer, of: second.name, to: obligation.hash)
+      if answer == .unsatisfiable { confirmed.insert(obligation.hash) }
     }
     return confirmed
   }
 
   private func theorems(
-    _ specification: Specification, _ scope: Scope, _ proofs: [Proof], _ confirmed: [Bool],
-    _ explored: Explored
+    _ specification: Specification, _ scope: Scope, _ proved: Proved, _ explored: Explored
   ) -> [Theorem] {
     specification.invariants.indices.map { index in
       let invariant = specification.invariants[index]
-      let own = proofs.indices.filter { proofs[$0].claim.invariant == index }
-      let unproved = own.filter { !proofs[$0].isProved }
+      let part = proved.induction.parts.first { $0.invariant == index }
+      let proofs = part?.proofs ?? []
       let isViolated = explored.counterexample?.violation.name == invariant.name
       let isExplored = explored.holds && invariant.reading != .proofOnly
       let method: Theorem.Method =
         isViolated
-        ? .violated : !own.isEmpty && unproved.isEmpty ? .induction : isExplored ? .exploration : .open
+        ? .violated : part?.isProved ?? false ? .induction : isExplored ? .exploration : .open
       return Theorem(
         machine: specification.name, invariant: invariant.name, rule: invariant.rule, method: method,
-        size: method == .induction ? "real" : scope.name, obligations: own.count,
-        proved: own.count - unproved.count, confirmed: own.count { confirmed[$0] },
-        milliseconds: own.reduce(0) { $0 + proofs[$1].milliseconds },
-        unproved: unproved.map { proofs[$0].obligation.title })
+        size: method == .induction ? "real" : scope.name, k: method == .induction ? part?.k ?? 0 : 0,
+        obligations: proofs.count, proved: proofs.count(where: \.isProved),
+        confirmed: proofs.count { $0.isProved && proved.confirmed.contains($0.obligation.hash) },
+        milliseconds: proofs.reduce(0) { $0 + $1.milliseconds },
+        unproved: proofs.compactMap(Theorem.Unproved.init))
     }
   }
 
   // MARK: The canary
 
-  /// Whether a claim that is false after one step is refuted by both engines.
-  private func canaryIsFound(_ specification: Specification, _ scope: Scope) throws(SpecificationError)
-    -> Bool
-  {
-    guard let witness = specification.witnesses.first(where: \.bound.isEmpty) ?? specification.witnesses.first
-    else {
-      return false
+  /// The machine with one claim, that what is reachable is not.
+  private static func canary(of specification: Specification) -> Specification? {
+    let witness = specification.witnesses.first(where: \.bound.isEmpty) ?? specification.witnesses.first
+    return witness.map { specification.replacingInvariants(with: [Invariant(canary: $0)]) }
+  }
+
+  /// Whether a claim that is false after some step is refuted by induction.
+  private func isCanaryRefuted(_ specification: Specification) -> Bool {
+    guard let canary = Self.canary(of: specification) else { return false }
+    let problem = InductiveProblem(canary)
+    let prover = Prover(problem, options: options)
+    return problem.claims.contains { !$0.isInitial && !prover.prove([$0]).allSatisfy(\.isProved) }
+  }
+}
+
+extension Theorem.Unproved {
+  /// Nil if the claim is proved.
+  fileprivate init?(_ proof: Proof) {
+    switch proof.verdict {
+    case .proved: return nil
+    case .refuted(let counterexample):
+      self.init(title: proof.obligation.title, reason: nil, counterexample: counterexample)
+    case .unknown(let reason):
+      self.init(title: proof.obligation.title, reason: reason, counterexample: nil)
     }
-    // "What is reachable is not": false, because exploration reached it.
-    let canary = Invariant(canary: witness)
-    let mutated = specification.replacingInvariants(with: [canary])
-    let explored = try Explorer(mutated, scope: scope).run()
-    let problem = InductiveProblem(mutated)
-    let claims = problem.claims.filter { !$0.isInitial }
-    let refuted = Prover(problem, options: options, memory: nil).prove(claims).contains { !$0.isProved }
-    return explored.counterexample?.violation.name == canary.name && refuted
   }
 }
