@@ -33,6 +33,7 @@ let package = Package(
   products: [
     .executable(name: "lockstep", targets: ["lockstep"]),
     .executable(name: "FuzzRing", targets: ["FuzzRing"]),
+    .executable(name: "FuzzStream", targets: ["FuzzStream"]),
     .executable(name: "FuzzGrants", targets: ["FuzzGrants"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
     .library(name: "Machines", targets: ["Machines"]),
@@ -64,6 +65,7 @@ let package = Package(
       name: "Conformance", dependencies: ["Specs", "Machines", "Logic", "Checker", "Interfaces"],
       swiftSettings: strict),
     fuzzer("Ring"),
+    fuzzer("Stream"),
     fuzzer("Grants"),
 
     // The hypervisor: nothing here depends on Logic, Checker or Z3.

@@ -300,7 +300,7 @@ public struct RingExploration<Side: RingSide> {
       throws(Divergence)
     {
       let action: Int
-      do throws(RingModel.Inadmissible) {
+      do throws(Inadmissible) {
         action = try model.action(
           for: access, of: Side.end, control.progress.own, step: step(state))
       } catch {

@@ -111,7 +111,7 @@ final class RingFollower: RingAccesses {
   /// Takes the step that an access is.
   private func take(_ access: RingAccess, value: UInt32 = 0) {
     guard divergence == nil else { return }
-    do throws(RingModel.Inadmissible) {
+    do throws(Inadmissible) {
       let action = try model.action(for: access, of: end, progress.own, step: step)
       do throws(Divergence) {
         try oracle.take(action, end.rawValue)

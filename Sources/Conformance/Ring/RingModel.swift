@@ -111,11 +111,6 @@ final class RingModel: Sendable {
       return put
     }
   }
-
-  struct Inadmissible: Error {
-    let reason: String
-    init(_ reason: String) { self.reason = reason }
-  }
 }
 
 /// What an operation has done so far, as its accesses show it.

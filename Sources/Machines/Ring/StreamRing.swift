@@ -45,6 +45,13 @@ public struct StreamReader<Memory: StreamMemory> {
     consumer = memory.load(.consumer)
   }
 
+  /// Goes on where a reader at this position left off.
+  @inlinable
+  public init(memory: Memory, position: UInt32) {
+    self.memory = memory
+    consumer = position
+  }
+
   /// Reads and consumes up to `bytes.count` bytes; returns how many.
   @inlinable
   public mutating func read(into bytes: UnsafeMutableRawBufferPointer) throws(RingError) -> Int {
@@ -75,6 +82,13 @@ public struct StreamWriter<Memory: StreamMemory> {
   public init(attachingTo memory: Memory) {
     self.memory = memory
     producer = memory.load(.producer)
+  }
+
+  /// Goes on where a writer at this position left off.
+  @inlinable
+  public init(memory: Memory, position: UInt32) {
+    self.memory = memory
+    producer = position
   }
 
   /// Writes as many bytes as there is room for; returns how many.
