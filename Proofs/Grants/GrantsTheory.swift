@@ -10,6 +10,7 @@ public let grantsTheory = Theory(
   subject: grantsSubject,
   theorems: [
     .proved("only what is permitted is reached"),
+    .proved("a mapping lies in one whole entry"),
     .proved("domain and frame are fixed while pinned"),
     .proved("a mapping is of an entry of a domain that is there"),
     .proved("a mapped frame stays its granter's"),

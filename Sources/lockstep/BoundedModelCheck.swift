@@ -53,12 +53,14 @@ struct BoundedModelCheck: ParsableCommand {
     var isAnswered = true
     for subject in try chosenSubjects(machines) {
       let specification = try subject.specification(mutant: mutant)
-      let result = try check(specification, try subject.scope(scope, realWords: !smallWords))
-      try report(result, specification)
-      switch result.outcome {
-      case .holds: break
-      case .violated: isViolated = true
-      case .unknown, .cancelled: isAnswered = false
+      for scope in try subject.scopes(scope, realWords: !smallWords) {
+        let result = try check(specification, scope)
+        try report(result, specification)
+        switch result.outcome {
+        case .holds: break
+        case .violated: isViolated = true
+        case .unknown, .cancelled: isAnswered = false
+        }
       }
     }
     if isViolated { throw ExitStatus.violated.code }

@@ -28,15 +28,24 @@ extension Subject {
     return try found.make().trace()
   }
 
-  /// The machine's everyday scope, or the one that items such as "Frame=3" make of it.
+  /// The machine's own scopes, or the one that items such as "Frame=3" make of the first.
   /// - Parameter realWords: whether words that no item names have their real sizes.
-  func scope(_ items: [String], realWords: Bool = false) throws -> Scope {
-    let everyday = scopes.first ?? .small
+  func scopes(_ items: [String], realWords: Bool = false) throws -> [Scope] {
     let sorts = try make().trace().sorts
-    var counts = everyday.counts
-    if realWords {
-      for sort in sorts where sort.kind == .word { counts[sort.name] = sort.realCount }
+    let words: [String: UInt64] =
+      realWords
+      ? Dictionary(uniqueKeysWithValues: sorts.filter { $0.kind == .word }.map { ($0.name, $0.realCount) })
+      : [:]
+    let suffix = realWords ? ", words of real size" : ""
+    func sized(_ scope: Scope, _ counts: [String: UInt64], name: String) -> Scope {
+      var scope = Scope(
+        name: name + suffix, counts: scope.counts, arguments: scope.arguments, excluding: scope.excluded)
+      scope.counts.merge(words) { $1 }
+      scope.counts.merge(counts) { $1 }
+      return scope
     }
+    if items.isEmpty { return scopes.map { sized($0, [:], name: $0.name) } }
+    var counts: [String: UInt64] = [:]
     for item in items {
       let (name, count) = try Self.count(item)
       guard sorts.contains(where: { $0.name == name }) else {
@@ -45,14 +54,10 @@ extension Subject {
       }
       counts[name] = count
     }
-    let words = realWords ? ["words of real size"] : []
-    if items.isEmpty {
-      return Scope(
-        name: ([everyday.name] + words).joined(separator: ", "), counts: counts,
-        arguments: everyday.arguments,
-        excluding: everyday.excluded)
-    }
-    return Scope(name: (items + words).joined(separator: " "), counts: counts)
+    // Who chooses sizes looks at everything that they allow.
+    return [
+      sized(Scope(name: "", counts: scopes.first?.counts ?? [:]), counts, name: items.joined(separator: " "))
+    ]
   }
 
   private static func count(_ item: String) throws -> (name: String, count: UInt64) {

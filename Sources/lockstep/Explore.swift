@@ -40,11 +40,11 @@ struct Explore: ParsableCommand {
     var isComplete = true
     for subject in try chosenSubjects(machines) {
       let specification = try subject.specification(mutant: mutant)
-      let exploration = try explore(specification, try subject.scope(scope))
-      try report(exploration, specification)
-      if !exploration.holds {
-        if case .complete = exploration.outcome { isViolated = true }
-        if exploration.counterexample != nil { isViolated = true } else { isComplete = false }
+      for (number, scope) in try subject.scopes(scope).enumerated() {
+        let exploration = try explore(specification, scope)
+        let line = ExplorationLine(exploration, owesWitnesses: number == 0)
+        try report(exploration, line, specification)
+        if line.isViolated { isViolated = true } else if !exploration.isComplete { isComplete = false }
       }
     }
     if isViolated { throw ExitStatus.violated.code }
@@ -69,14 +69,16 @@ struct Explore: ParsableCommand {
     }
   }
 
-  private func report(_ exploration: Exploration, _ specification: Specification) throws {
+  private func report(_ exploration: Exploration, _ line: ExplorationLine, _ specification: Specification)
+    throws
+  {
     if let counterexample = exploration.counterexample, let saveTest,
       let test = counterexample.swiftTest(of: specification, making: "\(specification.name)()")
     {
       try save(test, to: saveTest)
     }
-    if reporting.json { return try printJSON(ExplorationLine(exploration)) }
-    print(ExplorationLine(exploration).text)
+    if reporting.json { return try printJSON(line) }
+    print(line.text)
     if let counterexample = exploration.counterexample { print(counterexample) }
   }
 }
@@ -94,12 +96,13 @@ struct ExplorationLine: Encodable {
   let unreached: [String]
   let counterexample: Counterexample?
 
-  init(_ exploration: Exploration) {
+  /// - Parameter owesWitnesses: whether every witness must be reached, as at a machine's first scope.
+  init(_ exploration: Exploration, owesWitnesses: Bool) {
     machine = exploration.specification
     scope = exploration.scope.name
     outcome =
       switch exploration.outcome {
-      case .complete: exploration.holds ? "holds" : "vacuous"
+      case .complete: owesWitnesses && !exploration.holds ? "vacuous" : "holds"
       case .violated: "violated"
       case .outOfMemory: "out of memory"
       case .outOfStates: "out of states"
@@ -111,13 +114,15 @@ struct ExplorationLine: Encodable {
     deadlocks = exploration.deadlocks
     seconds = exploration.seconds
     // What was not seen says something only where everything was.
-    if case .complete = exploration.outcome {
+    if owesWitnesses, exploration.isComplete {
       unreached = exploration.witnesses.filter { !$0.isReached }.map(\.name)
     } else {
       unreached = []
     }
     counterexample = exploration.counterexample
   }
+
+  var isViolated: Bool { counterexample != nil || !unreached.isEmpty }
 
   var text: String {
     let rate = seconds > 0 ? Int(Double(states) / seconds) : 0

@@ -120,10 +120,12 @@ extension Verification {
         String(format: "%.0f ms", theorem.milliseconds),
       ]
     }
-    var lines = [
-      "\(machine): \(states) states and \(transitions) transitions at scope \(scope):"
-        + " \(explorationHolds ? "every invariant holds" : "NOT all holds"); canary"
-        + " \(canaryFound ? "found" : "NOT FOUND")",
+    var lines = explored.map {
+      "\(machine): \($0.states) states and \($0.transitions) transitions at scope \($0.scope):"
+        + " \($0.holds ? "every invariant holds" : "NOT all holds")"
+    }
+    lines += [
+      "\(machine): canary \(canaryFound ? "found" : "NOT FOUND")",
       table(["invariant", "rule", "method", "size", "proved", "confirmed", "time"], rows),
     ]
     lines += complaints

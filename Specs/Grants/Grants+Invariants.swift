@@ -24,6 +24,7 @@ extension Grants {
   var claims: [Invariant] {
     [
       invariant("only what is permitted is reached", "R1") { !self.breached },
+      invariant("a mapping lies in one whole entry", "R11") { !self.straddling },
       invariant("domain and frame are fixed while pinned", "R2") { (m: Domain, h: Handle) in
         let mapping = self.mappings[m, h]
         let active = self.active[mapping.granter, mapping.reference]
@@ -86,6 +87,10 @@ extension Grants {
         "R10", "A domain is gone only when nothing of it is left.",
         by: "a mapping is of an entry of a domain that is there", "a frame belongs to a domain that is there",
         "only domains that are there have tables", "a life is absent, running, dying, absent"),
+      Rule("R11", "A mapping lies in one whole page-table entry.", by: "a mapping lies in one whole entry"),
+      Rule(
+        "R12", "Two entries change places only if they are the caller's, are there, and are not pinned.",
+        by: "only what is permitted is reached", "flags say what is pinned"),
     ]
   }
 

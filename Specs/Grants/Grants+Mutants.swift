@@ -64,15 +64,38 @@ final class GrantsXSA214: Grants {
   override func isUnused(_ f: Frame) -> Bit { true }
 }
 
+/// XSA-227: a mapping is written to an address that is not an entry's.
+final class GrantsXSA227: Grants {
+  override func isWhole(_ offset: EntryOffset) -> Bit { true }
+}
+
+/// XSA-18, 134: two entries change places although one is pinned.
+final class GrantsXSA134: Grants {
+  override func isBusy(_ d: Domain, _ r: Reference) -> Bit { false }
+}
+
+/// XSA-18, 134: the second of two entries that change places is not checked to be in the table.
+final class GrantsXSA18: Grants {
+  override func covers(_ caller: Domain, _ a: Reference, _ b: Reference) -> Bit { covers[caller, a] }
+}
+
 extension Scope {
   /// Domain 1 grants, domain 0 maps, with two handles; each of two frames.
   static let oneGranter = Scope(
-    name: "one granter", arguments: ["grow.domain": [1], "map.mapper": [0], "mapWithoutHandle.mapper": [0]])
+    name: "one granter", arguments: oneMapper)
+  /// Two entries that may change places, one handle, one frame; the guests keep to the protocol.
+  static let twoReferences = Scope(
+    name: "two references", counts: ["Reference": 2, "Handle": 1, "Frame": 1], arguments: oneMapper,
+    excluding: ["storeType", "storeFlags", "storeDomain", "storeFrame", "free", "transfer"])
+
+  private static let oneMapper: [String: Set<UInt64>] = [
+    "grow.domain": [1], "map.mapper": [0], "mapIntoEntry.mapper": [0], "mapWithoutHandle.mapper": [0],
+  ]
 }
 
 /// Grant tables for the engines.
 public let grantsSubject = Subject(
-  "Grants", scopes: [.oneGranter],
+  "Grants", scopes: [.oneGranter, .twoReferences],
   mutants: [
     HandMutant(
       "XSA-224", advisory: "XSA-224",
@@ -114,6 +137,18 @@ public let grantsSubject = Subject(
       mechanism: "a frame in use by others is transferred or freed",
       killer: "a mapped frame stays its granter's"
     ) { GrantsXSA214() },
+    HandMutant(
+      "XSA-227", advisory: "XSA-227", mechanism: "a misaligned page-table-entry address is accepted",
+      killer: "a mapping lies in one whole entry"
+    ) { GrantsXSA227() },
+    HandMutant(
+      "XSA-134", advisory: "XSA-18, 134", mechanism: "two references are swapped without a busy check",
+      killer: "only what is permitted is reached"
+    ) { GrantsXSA134() },
+    HandMutant(
+      "XSA-18", advisory: "XSA-18, 134", mechanism: "two references are swapped without a range check",
+      killer: "only what is permitted is reached"
+    ) { GrantsXSA18() },
   ],
   equivalents: grantsEquivalents
 ) { Grants() }

@@ -20,6 +20,8 @@
 // R8  A copy reaches only what an entry permits then, or what the caller owns, and leaves no pin.
 // R9  A transfer moves a frame that its owner alone uses, to a domain whose entry accepts it from that owner.
 // R10 A domain is gone only when nobody maps its grants, it maps nobody's, and its frames are another's or free.
+// R11 A mapping lies in one whole page-table entry.
+// R12 Two entries change places only if both are the caller's, are there, and are not pinned.
 //
 // Each action is one operation's effect at the moment when it reads the shared entry: the reads of flags-and-domain
 // and of the frame are two, but a store between them that changes the frame could as well have come before both.
@@ -35,12 +37,29 @@ public class Grants: GrantsState {
     mapper: Domain, granter: Domain, reference: Reference, readOnly: Bit, host: Bit, device: Bit,
     handle: Handle
   ) -> Status {
+    makeMapping(mapper, granter, reference, readOnly, host, device, handle, offset: 0)
+  }
+
+  /// A map for processors into a page-table entry that the mapper names by its address (`GNTMAP_contains_pte`), which
+  /// lies at an offset from the beginning of an entry.
+  func mapIntoEntry(
+    mapper: Domain, granter: Domain, reference: Reference, readOnly: Bit, offset: EntryOffset,
+    handle: Handle
+  ) -> Status {
+    makeMapping(mapper, granter, reference, readOnly, true, false, handle, offset: offset)
+  }
+
+  private func makeMapping(
+    _ mapper: Domain, _ granter: Domain, _ reference: Reference, _ readOnly: Bit, _ host: Bit, _ device: Bit,
+    _ handle: Handle, offset: EntryOffset
+  ) -> Status {
     require(isFree(mapper, handle), "R3")
     let allowed = access(by: mapper, granter, reference, writes: !readOnly)
     let status = Status.first(
       (life[mapper] != .running, .badDomain),
       (!host && !device, .badReference),
       (life[granter] != .running, .badDomain),
+      (!isWhole(offset), .generalError),
       (host && overflows(granter, reference, .host, readOnly) && covers[granter, reference], .generalError),
       (
         device && overflows(granter, reference, .device, readOnly) && covers[granter, reference],
@@ -62,6 +81,7 @@ public class Grants: GrantsState {
       when(device) { joinPin(mapper, handle, .device, granter, reference, readOnly) }
       uses.join(Pair(mapper, handle), reached)
       breached = breached || !permitted
+      straddling = straddling || offset != 0
     }
     return answer
   }
@@ -142,6 +162,28 @@ public class Grants: GrantsState {
       let entry = shared[receiver, reference]
       let completed = entry.bit2 && entry.bit3 && entry.frame == frame && frames[frame].belongs(to: receiver)
       breached = breached || !completed
+    }
+    return status
+  }
+
+  /// Two entries of the caller's own table change places (`GNTTABOP_swap_grant_ref`).
+  func swap(caller: Domain, a: Reference, b: Reference) -> Status {
+    let (first, second) = (shared[caller, a], shared[caller, b])
+    let wasTampered = (tampered[caller, a], tampered[caller, b])
+    let status = Status.first(
+      (life[caller] != .running, .badDomain),
+      (!covers(caller, a, b), .badReference),
+      (isBusy(caller, a) || isBusy(caller, b), .tryAgain),
+      otherwise: .okay)
+    when(status == .okay) {
+      breached =
+        breached || !covers[caller, a] || !covers[caller, b] || isPinned(caller, a) || isPinned(caller, b)
+      shared[caller, a] = second
+      shared[caller, b] = first
+      // With one entry named twice, nothing moves.
+      breached = breached || shared[caller, a] != second || shared[caller, b] != first
+      tampered[caller, a] = wasTampered.1
+      tampered[caller, b] = wasTampered.0
     }
     return status
   }
@@ -229,11 +271,13 @@ public class Grants: GrantsState {
   public override var actions: [Action] {
     [
       action("map(mapper:granter:reference:readOnly:host:device:handle:)", map),
+      action("mapIntoEntry(mapper:granter:reference:readOnly:offset:handle:)", mapIntoEntry),
       action("mapWithoutHandle(mapper:granter:host:device:)", mapWithoutHandle),
       action("unmap(mapper:handle:host:device:)", unmap),
       action("copyThroughGrant(caller:granter:reference:writes:)", copyThroughGrant),
       action("copyThroughFrame(caller:frame:)", copyThroughFrame),
       action("transfer(caller:frame:receiver:reference:)", transfer),
+      action("swap(caller:a:b:)", swap),
       action("create(domain:)", create),
       action("grow(domain:reference:)", grow),
       action("retire(domain:)", retire),

@@ -25,6 +25,8 @@ public class GrantsState: Machine {
   @Ghost var was: Table<Choice<Life>, Domain>
   /// Whether something was reached that no definition below allows.
   @Ghost var breached: Bit
+  /// Whether a mapping was written across two page-table entries.
+  @Ghost var straddling: Bit
 
   // MARK: What the rules mean
 
@@ -130,6 +132,15 @@ public class GrantsState: Machine {
     require(covers[d, r])
     tampered[d, r] = true
   }
+
+  /// Whether an address at this offset is a page-table entry's.
+  func isWhole(_ offset: EntryOffset) -> Bit { offset == 0 }
+
+  /// Whether a domain's table reaches two entries.
+  func covers(_ d: Domain, _ a: Reference, _ b: Reference) -> Bit { covers[d, a] && covers[d, b] }
+
+  /// Whether an entry must stay where it is.
+  func isBusy(_ d: Domain, _ r: Reference) -> Bit { isPinned(d, r) }
 
   /// Whether a handle names no mapping.
   func isFree(_ m: Domain, _ h: Handle) -> Bit { !mappings[m, h].isUsed }

@@ -25,11 +25,16 @@ public enum UseCountSort: WordSort {
   /// A frame carries up to `maximumFrameReferences` references: 12 bits.
   public static let sort = Sort.word("UseCount", realBits: 12, scopeBits: 2)
 }
+public enum EntryOffsetSort: WordSort {
+  /// A page-table entry has 8 bytes.
+  public static let sort = Sort.word("EntryOffset", realBits: 3, scopeBits: 1)
+}
 
 public typealias Domain = ID<GrantDomainSort>
 public typealias Reference = ID<ReferenceSort>
 public typealias Handle = ID<HandleSort>
 public typealias Frame = ID<FrameSort>
+public typealias EntryOffset = Word<EntryOffsetSort>
 
 extension GrantStatus: ChoiceSort {}
 

@@ -7,10 +7,10 @@ import Testing
 
 /// What exploration finds of each machine at its everyday scope. A change of a specification changes these; a change
 /// of an engine must not.
-private let pinned: [String: (states: Int, transitions: Int, depth: Int)] = [
-  "Ring": (1_288_202, 8_944_439, 137),
-  "Stream": (5199, 21173, 60),
-  "Grants": (68356, 4_772_520, 14),
+private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
+  "Ring": [(1_288_202, 8_944_439, 137)],
+  "Stream": [(5199, 21173, 60)],
+  "Grants": [(68356, 0, 14), (0, 0, 0)],
 ]
 
 @Suite("Every machine", .serialized) struct EngineTests {
@@ -18,11 +18,16 @@ private let pinned: [String: (states: Int, transitions: Int, depth: Int)] = [
   func pinnedCounts(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     let expected = try #require(pinned[name])
-    let exploration = try Explorer(try subject.make().trace(), scope: subject.scopes[0]).run()
-    #expect(exploration.holds, "\(exploration.counterexample?.description ?? "a witness is not reached")")
-    #expect(exploration.states == expected.states)
-    #expect(exploration.transitions == expected.transitions)
-    #expect(exploration.depth == expected.depth)
+    #expect(subject.scopes.count == expected.count)
+    for (number, scope) in subject.scopes.enumerated() where number < expected.count {
+      let found = try Explorer(try subject.make().trace(), scope: scope).run()
+      #expect(
+        number == 0 ? found.holds : found.isComplete,
+        "\(found.counterexample?.description ?? "a witness is not reached")")
+      #expect(found.states == expected[number].states)
+      #expect(found.transitions == expected[number].transitions)
+      #expect(found.depth == expected[number].depth)
+    }
   }
 
   @Test("is proved at real size by both solvers, and the canary is found", arguments: ["Stream", "Grants"])

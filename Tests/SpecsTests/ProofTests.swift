@@ -58,8 +58,8 @@ private func certificate(of name: String) throws -> Certificate {
   @Test("what is claimed and not found is complained of") func complaints() throws {
     let theory = try #require(theories.first)
     let nothing = Verification(
-      machine: theory.subject.name, scope: "none", states: 0, transitions: 0, explorationHolds: true,
-      counterexample: nil, theorems: [], canaryFound: true, solvers: [], seconds: 0)
+      machine: theory.subject.name, explored: [], counterexample: nil, theorems: [], canaryFound: true,
+      solvers: [], seconds: 0)
     #expect(theory.complaints(about: nothing).count == theory.theorems.count + theory.lemmas.count)
   }
 }

@@ -11,7 +11,9 @@ extension Counterexample: CustomStringConvertible {
       let indent = String(repeating: " ", count: left.count + 4)
       lines += details.map { indent + $0 }
     }
-    row(0, origin == .initial ? "initially" : "in a state that satisfies every invariant", initialLines)
+    row(
+      0, origin == .initial ? "initially" : "in a state that satisfies every invariant",
+      initialLines + ["(all else as it is declared)"])
     for (index, step) in steps.enumerated() {
       row(index + 1, step.call, step.differences.isEmpty ? ["(nothing changes)"] : step.differences)
     }

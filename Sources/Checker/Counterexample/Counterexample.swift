@@ -56,10 +56,21 @@ public struct Counterexample: Sendable, Hashable, Codable {
   public let scope: Scope
   public let origin: Origin
   public let initial: StateValues
-  /// The first state in words.
+  /// The first state in words, without what is as every initial state has it.
   public let initialLines: [String]
   public let steps: [Step]
   public let violation: Violation
+}
+
+extension StateValues {
+  /// What does not hold its declared initial value.
+  fileprivate func unusual(in specification: Specification) -> StateValues {
+    var declared: [String: Component] = [:]
+    for component in specification.components { declared[component.name] = component }
+    let kept = entries.filter { declared[$0.cell.component]?.initial != .value($0.value) }
+    return StateValues(
+      Dictionary(kept.map { ($0.cell, $0.value) }, uniquingKeysWith: { first, _ in first }), in: specification)
+  }
 }
 
 extension Counterexample {
@@ -88,7 +99,7 @@ extension Counterexample {
     self.origin = origin
     self.initial = initial
     self.violation = violation
-    initialLines = initial.lines(in: specification)
+    initialLines = initial.unusual(in: specification).lines(in: specification)
     var before = initial
     var readable: [Step] = []
     for step in steps {

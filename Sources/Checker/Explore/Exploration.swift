@@ -63,11 +63,13 @@ public struct Exploration: Sendable {
   public let usesSymmetry: Bool
   public let seconds: Double
 
-  /// Whether everything was seen, no rule is broken and nothing holds vacuously.
-  public var holds: Bool {
-    guard case .complete = outcome else { return false }
-    return witnesses.allSatisfy(\.isReached)
+  /// Whether everything was seen, and no rule is broken.
+  public var isComplete: Bool {
+    if case .complete = outcome { true } else { false }
   }
+
+  /// Whether moreover nothing holds vacuously: what a machine's first scope owes.
+  public var holds: Bool { isComplete && witnesses.allSatisfy(\.isReached) }
 
   /// The way to a broken rule, if there is one.
   public var counterexample: Counterexample? {

@@ -9,7 +9,9 @@ public struct MutantTrial: Sendable {
 
   public let subject: Subject
   public let original: Specification
-  public let scope: Scope
+  /// Where mutants are looked for, one after another until they are found. The first must reach every witness; the
+  /// others show what it is too small for.
+  public let scopes: [Scope]
   /// Distinct states that are looked at before another way is tried.
   public var quickStates = 100_000
   /// Distinct states that are looked at before a mutant counts as a survivor.
@@ -20,7 +22,7 @@ public struct MutantTrial: Sendable {
   /// - Throws: if the subject does not make sense as a specification.
   public init(_ subject: Subject, scope: Scope? = nil, prover: Prover? = nil) throws(SpecificationError) {
     self.subject = subject
-    self.scope = scope ?? subject.scopes.first ?? .small
+    scopes = scope.map { [$0] } ?? (subject.scopes.isEmpty ? [.small] : subject.scopes)
     self.prover = prover
     original = try subject.make().trace()
   }
@@ -29,7 +31,7 @@ public struct MutantTrial: Sendable {
   public func run(_ mutant: Mutant) throws(SpecificationError) -> MutantVerdict {
     let clock = ContinuousClock()
     let start = clock.now
-    var result = try outcome(of: mutant)
+    var result = try outcomeAnywhere(of: mutant)
     let listed = subject.equivalents.first { $0.name == mutant.name }
     switch result {
     case .survived: if let listed { result = .equivalent(listed.reason, isProven: false) }
@@ -45,33 +47,51 @@ public struct MutantTrial: Sendable {
       isAsExpected: isAsExpected, seconds: (clock.now - start) / .seconds(1))
   }
 
-  private func outcome(of mutant: Mutant) throws(SpecificationError) -> MutantVerdict.Result {
+  /// Killed at the first scope at which it is; equivalent only if it is at all.
+  private func outcomeAnywhere(of mutant: Mutant) throws(SpecificationError) -> MutantVerdict.Result {
+    var worst: MutantVerdict.Result?
+    for scope in scopes {
+      let result = try outcome(of: mutant, at: scope)
+      switch result {
+      case .killed: return result
+      case .survived: worst = result
+      case .equivalent: worst = worst ?? result
+      }
+    }
+    return worst ?? .survived("there is no scope to look at")
+  }
+
+  private func outcome(of mutant: Mutant, at scope: Scope) throws(SpecificationError)
+    -> MutantVerdict.Result
+  {
+    let isFirst = scope == scopes[0]
     if original.isSame(as: mutant.specification) {
       return .equivalent("the same next-state function", isProven: true)
     }
-    let quick = try explore(mutant.specification, quickStates)
-    if let killed = killed(quick) { return killed }
+    let quick = try explore(mutant.specification, quickStates, at: scope)
+    if let killed = killed(quick, reachingAll: isFirst) { return killed }
     let comparison = mutant.specification.compared(with: original)
     var beside: Exploration?
     if let comparison {
-      let found = try explore(comparison.specification, quickStates)
+      let found = try explore(comparison.specification, quickStates, at: scope)
       if let killed = killed(found, comparison) { return killed }
       beside = found
     }
     if let theorem = prover?(mutant.specification) { return .killed(.theorem(theorem), depth: nil) }
     if case .outOfStates = quick.outcome {
-      if let killed = killed(try explore(mutant.specification, allStates)) { return killed }
+      let all = try explore(mutant.specification, allStates, at: scope)
+      if let killed = killed(all, reachingAll: isFirst) { return killed }
       if let comparison {
-        let found = try explore(comparison.specification, allStates)
+        let found = try explore(comparison.specification, allStates, at: scope)
         if let killed = killed(found, comparison) { return killed }
         beside = found
       }
     }
-    return unkilled(beside)
+    return unkilled(beside, at: scope)
   }
 
   /// What to say of a mutant that nothing noticed.
-  private func unkilled(_ beside: Exploration?) -> MutantVerdict.Result {
+  private func unkilled(_ beside: Exploration?, at scope: Scope) -> MutantVerdict.Result {
     guard let beside else { return .survived("its variables or actions are not the original's") }
     let differences = beside.witnesses.filter { $0.isReached && $0.name.hasPrefix(Comparison.differs) }
     if let first = differences.first {
@@ -84,8 +104,8 @@ public struct MutantTrial: Sendable {
       "the same behaviour in all \(beside.states) states at scope \(scope.name)", isProven: true)
   }
 
-  private func explore(_ specification: Specification, _ states: Int) throws(SpecificationError)
-    -> Exploration
+  private func explore(_ specification: Specification, _ states: Int, at scope: Scope)
+    throws(SpecificationError) -> Exploration
   {
     var options = ExplorationOptions()
     options.maximumStates = states
@@ -93,11 +113,13 @@ public struct MutantTrial: Sendable {
     return try Explorer(specification, scope: scope, options: options).run()
   }
 
-  private func killed(_ found: Exploration, _ comparison: Comparison? = nil) -> MutantVerdict.Result? {
+  private func killed(_ found: Exploration, _ comparison: Comparison? = nil, reachingAll: Bool = false)
+    -> MutantVerdict.Result?
+  {
     switch found.outcome {
     case .violated(let counterexample):
       return .killed(killer(counterexample, comparison), depth: counterexample.steps.count)
-    case .complete where comparison == nil:
+    case .complete where reachingAll:
       // What the original reaches, the mutant must reach.
       return found.witnesses.first { !$0.isReached }.map { .killed(.witness($0.name), depth: nil) }
     case .complete, .outOfMemory, .outOfStates, .cancelled: return nil
@@ -130,7 +152,9 @@ public struct MutantTrial: Sendable {
     if case .killed(let killer, _) = result, killer.isCalled(expected) { return true }
     let alone = mutant.specification.keepingInvariants { $0.name == expected || $0.rule == expected }
     guard !alone.invariants.isEmpty else { return false }
-    if case .violated = try explore(alone, allStates).outcome { return true }
+    for scope in scopes {
+      if case .violated = try explore(alone, allStates, at: scope).outcome { return true }
+    }
     return false
   }
 }

@@ -40,7 +40,7 @@ public struct MutationReport: Sendable, Codable {
     var verdicts: [MutantVerdict] = []
     for result in results { verdicts.append(try result.get()) }
     subject = trial.subject.name
-    scope = trial.scope.name
+    scope = trial.scopes.map(\.name).joined(separator: ", then ")
     self.verdicts = verdicts
   }
 }

@@ -38,14 +38,20 @@ public struct Theorem: Sendable, Codable {
   public let unproved: [Unproved]
 }
 
-/// What `verify` found of one machine.
-public struct Verification: Sendable, Codable {
-  public let machine: String
+/// What an exploration at one scope came to.
+public struct ExploredScope: Sendable, Codable, Hashable {
   public let scope: String
   public let states: Int
   public let transitions: Int
-  /// Whether the exploration saw everything, found nothing wrong and reached every witness.
-  public let explorationHolds: Bool
+  /// Whether it saw everything, found nothing wrong and, at a machine's first scope, reached every witness.
+  public let holds: Bool
+}
+
+/// What `verify` found of one machine.
+public struct Verification: Sendable, Codable {
+  public let machine: String
+  /// At the machine's first scope, and at those that show what it is too small for.
+  public let explored: [ExploredScope]
   public let counterexample: Counterexample?
   public let theorems: [Theorem]
   /// Whether a false invariant was refuted, by exploration and by induction.
@@ -57,15 +63,12 @@ public struct Verification: Sendable, Codable {
   public var complaints: [String] = []
 
   public init(
-    machine: String, scope: String, states: Int, transitions: Int, explorationHolds: Bool,
-    counterexample: Counterexample?, theorems: [Theorem], canaryFound: Bool, solvers: [String],
+    machine: String, explored: [ExploredScope], counterexample: Counterexample?, theorems: [Theorem],
+    canaryFound: Bool, solvers: [String],
     seconds: Double
   ) {
     self.machine = machine
-    self.scope = scope
-    self.states = states
-    self.transitions = transitions
-    self.explorationHolds = explorationHolds
+    self.explored = explored
     self.counterexample = counterexample
     self.theorems = theorems
     self.canaryFound = canaryFound
@@ -75,7 +78,7 @@ public struct Verification: Sendable, Codable {
 
   /// Whether no claim is violated, and the alarms ring.
   public var holds: Bool {
-    explorationHolds && canaryFound && complaints.isEmpty
+    explored.allSatisfy(\.holds) && canaryFound && complaints.isEmpty
       && theorems.allSatisfy { $0.method == .induction || $0.method == .exploration }
   }
   /// Proved obligations that rest on one solver's word.

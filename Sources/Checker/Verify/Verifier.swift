@@ -37,7 +37,7 @@ public struct Verifier: Sendable {
         var explored: [Explored] = []
         for (subject, specification) in work {
           progress("\(subject.name): exploring")
-          explored.append(try self.explore(specification, subject.scopes.first ?? .small))
+          explored.append(try self.explore(specification, at: Self.scopes(of: subject)))
         }
         return .explorations(explored)
       } catch {
@@ -68,11 +68,9 @@ public struct Verifier: Sendable {
   private func result(
     _ subject: Subject, _ specification: Specification, _ explored: Explored, _ proved: Proved
   ) -> Result {
-    let scope = subject.scopes.first ?? .small
     let verification = Verification(
-      machine: subject.name, scope: scope.name, states: explored.states, transitions: explored.transitions,
-      explorationHolds: explored.holds, counterexample: explored.counterexample,
-      theorems: theorems(specification, scope, proved, explored),
+      machine: subject.name, explored: explored.scopes, counterexample: explored.counterexample,
+      theorems: theorems(specification, proved, explored),
       canaryFound: explored.foundCanary && proved.foundCanary,
       solvers: [SolverContext.version] + (second.map { [$0.name] } ?? []), seconds: proved.seconds)
     return Result(
@@ -83,23 +81,36 @@ public struct Verifier: Sendable {
   // MARK: Exploration
 
   private struct Explored: Sendable {
-    let states: Int
-    let transitions: Int
-    let holds: Bool
-    let counterexample: Counterexample?
+    var scopes: [ExploredScope] = []
+    var counterexample: Counterexample?
     var foundCanary = false
   }
 
-  private func explore(_ specification: Specification, _ scope: Scope) throws(SpecificationError) -> Explored
+  private static func scopes(of subject: Subject) -> [Scope] {
+    subject.scopes.isEmpty ? [.small] : subject.scopes
+  }
+
+  private func explore(_ specification: Specification, at scopes: [Scope]) throws(SpecificationError)
+    -> Explored
   {
-    var explored: Explored
-    if let known = known(specification, scope) {
-      explored = known
-    } else {
-      explored = try exploreAnew(specification, scope)
+    var explored = Explored()
+    for scope in scopes {
+      if let known = known(specification, scope) {
+        explored.scopes.append(known)
+        continue
+      }
+      let found = try Explorer(specification, scope: scope).run()
+      let result = ExploredScope(
+        scope: scope.name, states: found.states, transitions: found.transitions,
+        holds: scope == scopes[0] ? found.holds : found.isComplete)
+      explored.scopes.append(result)
+      explored.counterexample = explored.counterexample ?? found.counterexample
+      if let key = key(specification, scope), result.holds {
+        memory?.keep("\(result.states) \(result.transitions)", about: key, by: "explore")
+      }
     }
     if let canary = Self.canary(of: specification) {
-      let found = try Explorer(canary, scope: scope).run()
+      let found = try Explorer(canary, scope: scopes[0]).run()
       explored.foundCanary = found.counterexample?.violation.name == canary.invariants[0].name
     }
     return explored
@@ -109,25 +120,13 @@ public struct Verifier: Sendable {
     programHash.map { ContentHash(of: "\($0) \(specification.name) \(scope.name)") }
   }
 
-  private func known(_ specification: Specification, _ scope: Scope) -> Explored? {
+  private func known(_ specification: Specification, _ scope: Scope) -> ExploredScope? {
     guard let key = key(specification, scope), let note = memory?.note(about: key, by: "explore") else {
       return nil
     }
     let numbers = note.split(separator: " ").compactMap { Int($0) }
     guard numbers.count == 2 else { return nil }
-    return Explored(states: numbers[0], transitions: numbers[1], holds: true, counterexample: nil)
-  }
-
-  private func exploreAnew(_ specification: Specification, _ scope: Scope) throws(SpecificationError)
-    -> Explored
-  {
-    let result = try Explorer(specification, scope: scope).run()
-    if let key = key(specification, scope), result.holds {
-      memory?.keep("\(result.states) \(result.transitions)", about: key, by: "explore")
-    }
-    return Explored(
-      states: result.states, transitions: result.transitions, holds: result.holds,
-      counterexample: result.counterexample)
+    return ExploredScope(scope: scope.name, states: numbers[0], transitions: numbers[1], holds: true)
   }
 
   // MARK: Proof
@@ -175,21 +174,20 @@ public struct Verifier: Sendable {
     return confirmed
   }
 
-  private func theorems(
-    _ specification: Specification, _ scope: Scope, _ proved: Proved, _ explored: Explored
-  ) -> [Theorem] {
-    specification.invariants.indices.map { index in
+  private func theorems(_ specification: Specification, _ proved: Proved, _ explored: Explored) -> [Theorem] {
+    let scope = explored.scopes.map(\.scope).joined(separator: ", ")
+    return specification.invariants.indices.map { index in
       let invariant = specification.invariants[index]
       let part = proved.induction.parts.first { $0.invariant == index }
       let proofs = part?.proofs ?? []
       let isViolated = explored.counterexample?.violation.name == invariant.name
-      let isExplored = explored.holds && invariant.reading != .proofOnly
+      let isExplored = explored.scopes.allSatisfy(\.holds) && invariant.reading != .proofOnly
       let method: Theorem.Method =
         isViolated
         ? .violated : part?.isProved ?? false ? .induction : isExplored ? .exploration : .open
       return Theorem(
         machine: specification.name, invariant: invariant.name, rule: invariant.rule, method: method,
-        size: method == .induction ? "real" : scope.name, k: method == .induction ? part?.k ?? 0 : 0,
+        size: method == .induction ? "real" : scope, k: method == .induction ? part?.k ?? 0 : 0,
         obligations: proofs.count, proved: proofs.count(where: \.isProved),
         confirmed: proofs.count { $0.isProved && proved.confirmed.contains($0.obligation.hash) },
         milliseconds: proofs.reduce(0) { $0 + $1.milliseconds },
