@@ -79,15 +79,20 @@ public struct GrantMapRequest: Sendable, Hashable {
   public var host: Bool
   /// GNTMAP_device_map: devices will reach it.
   public var device: Bool
+  /// GNTMAP_contains_pte: by how many bytes the address given lies beyond the beginning of a page-table entry, 0 … 7.
+  /// 0 for a mapping at a virtual address.
+  public var entryOffset: UInt8
 
   public init(
-    granter: DomainID, reference: GrantReference, readOnly: Bool, host: Bool = true, device: Bool = false
+    granter: DomainID, reference: GrantReference, readOnly: Bool, host: Bool = true, device: Bool = false,
+    entryOffset: UInt8 = 0
   ) {
     self.granter = granter
     self.reference = reference
     self.readOnly = readOnly
     self.host = host
     self.device = device
+    self.entryOffset = entryOffset
   }
 }
 
@@ -154,4 +159,8 @@ public protocol GrantTables: AnyObject {
     _ frame: MachineFrame, to receiver: DomainID, _ reference: GrantReference, by caller: DomainID
   )
     -> GrantStatus
+
+  /// `GNTTABOP_swap_grant_ref`: two entries of the caller's own table change places. An entry in use stays where it is:
+  /// tryAgain.
+  func swap(_ a: GrantReference, _ b: GrantReference, by caller: DomainID) -> GrantStatus
 }

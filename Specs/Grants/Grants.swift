@@ -43,10 +43,10 @@ public class Grants: GrantsState {
   /// A map for processors into a page-table entry that the mapper names by its address (`GNTMAP_contains_pte`), which
   /// lies at an offset from the beginning of an entry.
   func mapIntoEntry(
-    mapper: Domain, granter: Domain, reference: Reference, readOnly: Bit, offset: EntryOffset,
+    mapper: Domain, granter: Domain, reference: Reference, readOnly: Bit, device: Bit, offset: EntryOffset,
     handle: Handle
   ) -> Status {
-    makeMapping(mapper, granter, reference, readOnly, true, false, handle, offset: offset)
+    makeMapping(mapper, granter, reference, readOnly, true, device, handle, offset: offset)
   }
 
   private func makeMapping(
@@ -271,7 +271,7 @@ public class Grants: GrantsState {
   public override var actions: [Action] {
     [
       action("map(mapper:granter:reference:readOnly:host:device:handle:)", map),
-      action("mapIntoEntry(mapper:granter:reference:readOnly:offset:handle:)", mapIntoEntry),
+      action("mapIntoEntry(mapper:granter:reference:readOnly:device:offset:handle:)", mapIntoEntry),
       action("mapWithoutHandle(mapper:granter:host:device:)", mapWithoutHandle),
       action("unmap(mapper:handle:host:device:)", unmap),
       action("copyThroughGrant(caller:granter:reference:writes:)", copyThroughGrant),

@@ -35,6 +35,9 @@ private final class MeddledEntries: GrantEntryAccess {
   }
 
   func storeFrame(_ frame: UInt32, at place: GrantPlace) { real.storeFrame(frame, at: place) }
+  func replace(_ place: GrantPlace, with word: GrantWord, frame: UInt32) {
+    real.replace(place, with: word, frame: frame)
+  }
 }
 
 @Suite("Grants by a hostile guest")

@@ -47,7 +47,7 @@ public final class FollowedGrantTables: GrantTables {
   }
 
   /// Compares a call that has been made.
-  private func check(_ domains: [DomainID], _ body: () throws(Divergence) -> Void) {
+  func check(_ domains: [DomainID], _ body: () throws(Divergence) -> Void) {
     guard divergence == nil else { return }
     guard unmodelled.isEmpty || unmodelled.isDisjoint(with: domains) else {
       uncheckedCount += 1
@@ -86,8 +86,13 @@ public final class FollowedGrantTables: GrantTables {
       let claim = try onlyClaim(of: request.granter, request.reference)
       try feed(claim, d, r)
       let h = result.status == .okay ? names.handle(result.handle) : next.map(names.handle) ?? 0
-      let arguments = [m, d, r, bit(request.readOnly), bit(request.host), bit(request.device), h]
-      try take(model.map, arguments, result.status, claim)
+      let parts = [bit(request.host), bit(request.device)]
+      if request.host, request.entryOffset != 0 {
+        let arguments = [m, d, r, bit(request.readOnly), bit(request.device), 1, h]
+        try take(model.mapIntoEntry, arguments, result.status, claim)
+      } else {
+        try take(model.map, [m, d, r, bit(request.readOnly)] + parts + [h], result.status, claim)
+      }
       if result.status == .okay {
         let frame = simulator[model.mappingFrame + model.mapping(Int(m), Int(h))]
         guard frame == names.frame(result.frame) else {
@@ -342,7 +347,7 @@ public final class FollowedGrantTables: GrantTables {
   }
 
   /// Tells the specification what was read of an entry: its domain may have stored it at any time before.
-  private func feed(_ claim: GrantTap.Claim?, _ d: UInt64, _ r: UInt64) throws(Divergence) {
+  func feed(_ claim: GrantTap.Claim?, _ d: UInt64, _ r: UInt64) throws(Divergence) {
     guard let claim else {
       return try sync(MachineFrame(simulator[model.activeFrame + model.entry(Int(d), Int(r))]))
     }
@@ -432,6 +437,12 @@ extension GrantsEntry {
     case .add(let flags): set(flags, true)
     case .clear(let flags): set(flags, false)
     case .frame(let frame): self.frame = names.frame(MachineFrame(UInt64(frame)))
+    case .all(let word, let frame):
+      type = UInt64(word.flags.intersection(.typeMask).rawValue)
+      (bit2, bit3, bit4) = (false, false, false)
+      set(word.flags, true)
+      domain = names.domain(word.domain)
+      self.frame = names.frame(MachineFrame(UInt64(frame)))
     }
   }
 }

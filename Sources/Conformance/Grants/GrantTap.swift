@@ -23,6 +23,7 @@ public final class GrantTap {
     case add(GrantFlags)
     case clear(GrantFlags)
     case frame(UInt32)
+    case all(GrantWord, frame: UInt32)
   }
 
   private(set) var claims: [Claim] = []
@@ -73,7 +74,7 @@ public final class GrantTap {
       switch item.change {
       case .add(let more): flags.formUnion(more)
       case .clear(let fewer): flags.subtract(fewer)
-      case .frame: break
+      case .frame, .all: break
       }
     }
   }
@@ -107,6 +108,12 @@ public final class GrantTap {
     entries.storeFrame(frame, at: place)
     changes.append((place, .frame(frame)))
   }
+
+  fileprivate func replace(_ place: GrantPlace, _ word: GrantWord, _ frame: UInt32) {
+    meddle?(place)
+    entries.replace(place, with: word, frame: frame)
+    changes.append((place, .all(word, frame: frame)))
+  }
 }
 
 /// Accesses to grant entries by way of a tap.
@@ -123,4 +130,7 @@ public struct TappedGrantEntries: GrantEntryAccess {
   public func set(_ flags: GrantFlags, at place: GrantPlace) { tap.set(flags, at: place) }
   public func loadFrame(_ place: GrantPlace) -> UInt32 { tap.loadFrame(place) }
   public func storeFrame(_ frame: UInt32, at place: GrantPlace) { tap.storeFrame(frame, at: place) }
+  public func replace(_ place: GrantPlace, with word: GrantWord, frame: UInt32) {
+    tap.replace(place, word, frame)
+  }
 }

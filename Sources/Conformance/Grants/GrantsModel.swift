@@ -9,7 +9,7 @@ import Specs
 final class GrantsModel: Sendable {
   let programs: ProgramSet
   let domains, references, handles, frames: Int
-  let map, mapWithoutHandle, unmap, copyThroughGrant, copyThroughFrame, transfer: Int
+  let map, mapIntoEntry, mapWithoutHandle, unmap, copyThroughGrant, copyThroughFrame, transfer, swap: Int
   let create, grow, retire, forget, assign, free, grant, revoke: Int
   let storeType, storeFlags, storeDomain, storeFrame: Int
 
@@ -48,6 +48,8 @@ final class GrantsModel: Sendable {
     largestUse = mask(useBits)
     let (s, layout) = (programs.layout.specification, programs.layout)
     map = s.action("map")
+    mapIntoEntry = s.action("mapIntoEntry")
+    swap = s.action("swap")
     mapWithoutHandle = s.action("mapWithoutHandle")
     unmap = s.action("unmap")
     copyThroughGrant = s.action("copyThroughGrant")

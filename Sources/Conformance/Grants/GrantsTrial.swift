@@ -94,7 +94,8 @@ private final class GrantsPlay {
     case 9...14: try map()
     case 15...18: try unmap()
     case 19...21: try copy()
-    default: try transfer()
+    case 22: try transfer()
+    default: try swap()
     }
   }
 
@@ -164,7 +165,8 @@ private final class GrantsPlay {
     let bits = choices.pick(32)
     let request = GrantMapRequest(
       granter: id(domain()), reference: GrantReference(UInt32(reference())), readOnly: bits & 1 != 0,
-      host: bits & 6 != 0, device: bits & 24 == 8)
+      host: bits & 6 != 0, device: bits & 24 == 8,
+      entryOffset: choices.oneIn(16) ? UInt8(choices.pick(8)) : 0)
     let mapper = domain()
     // Counts end only after many of the same.
     let times = model.handles > 100 && bits & 16 != 0 ? 100 : 1
@@ -192,6 +194,11 @@ private final class GrantsPlay {
     try call {
       $0.transfer(MachineFrame(UInt64(f)), to: id(d), GrantReference(UInt32(r)), by: id(c))
     }
+  }
+
+  private func swap() throws(Divergence) {
+    let (a, b, c) = (reference(), reference(), domain())
+    try call { $0.swap(GrantReference(UInt32(a)), GrantReference(UInt32(b)), by: id(c)) }
   }
 
   private func copy() throws(Divergence) {

@@ -15,6 +15,7 @@ extension Processor {
     case querySize = 6
     case setVersion = 8
     case getVersion = 10
+    case swap = 11
 
     /// The bytes of its structure, and where the status stands in it.
     var layout: (size: Int, status: Int) {
@@ -27,6 +28,7 @@ extension Processor {
       case .querySize: (16, 12)
       case .setVersion: (4, 0)
       case .getVersion: (8, 0)
+      case .swap: (12, 8)
       }
     }
   }
@@ -57,6 +59,7 @@ extension Processor {
       case .transfer: status = try transferFrame(block)
       case .copy: status = copyGrant(block)
       case .querySize: status = queryGrantTable(&block)
+      case .swap: status = swapGrants(block)
       case .setVersion, .getVersion: throw .notImplemented
       }
       block.set(statusOffset, u16: UInt16(bitPattern: status.rawValue))
@@ -109,6 +112,13 @@ extension Processor {
     return answer.status
   }
 
+  /// `struct gnttab_swap_grant_ref`: ref_a, ref_b (32 bits each), status (16).
+  private func swapGrants(_ block: ArgumentBlock) -> GrantStatus {
+    domain.host.withGrants {
+      $0.swap(GrantReference(block.u32(0)), GrantReference(block.u32(4)), by: domain.id)
+    }
+  }
+
   // MARK: Mappings
 
   /// `struct gnttab_map_grant_ref`: host_addr (64 bits), flags (32), ref (32), dom (16), status (16), handle (32),
@@ -118,14 +128,15 @@ extension Processor {
     let host = flags & MapFlag.host != 0
     let readOnly = flags & MapFlag.readOnly != 0
     let granter = resolve(block.u16(16))
-    var slot: UnsafeMutablePointer<UInt64>?
-    if host {
-      slot = entrySlot(block.u64(0), isEntry: flags & MapFlag.containsEntry != 0)
-      guard slot != nil else { return .generalError }
-    }
+    let isEntry = flags & MapFlag.containsEntry != 0
     let request = GrantMapRequest(
       granter: granter, reference: GrantReference(block.u32(12)), readOnly: readOnly, host: host,
-      device: flags & MapFlag.device != 0)
+      device: flags & MapFlag.device != 0, entryOffset: host && isEntry ? UInt8(block.u64(0) % 8) : 0)
+    var slot: UnsafeMutablePointer<UInt64>?
+    if host, request.entryOffset == 0 {
+      slot = entrySlot(block.u64(0), isEntry: isEntry)
+      guard slot != nil else { return .generalError }
+    }
     let mapping = domain.host.withGrants { $0.map(request, by: domain.id) }
     guard mapping.status == .okay else { return mapping.status }
     if host, let slot {
@@ -173,6 +184,7 @@ extension Processor {
   private func entrySlot(_ value: UInt64, isEntry: Bool) -> UnsafeMutablePointer<UInt64>? {
     guard isEntry else { return try? levelOneSlot(for: VirtualAddress(value)).slot }
     let address = MachineAddress(value)
+    // An unmap names a mapping that was made; one that is not aligned leads to none.
     guard address.rawValue % 8 == 0, let entries = domain.frames.entries(of: address.frame) else {
       return nil
     }

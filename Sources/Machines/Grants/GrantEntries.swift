@@ -68,6 +68,9 @@ public protocol GrantEntryAccess {
 
   /// One store of the frame.
   func storeFrame(_ frame: UInt32, at place: GrantPlace)
+
+  /// Stores a whole entry: the frame, then flags and domain.
+  func replace(_ place: GrantPlace, with word: GrantWord, frame: UInt32)
 }
 
 /// Entries in memory that is really shared.
@@ -106,6 +109,12 @@ public struct SharedGrantEntries: GrantEntryAccess, Sendable {
   @inlinable
   public func storeFrame(_ frame: UInt32, at place: GrantPlace) {
     place.frame.pointee.store(frame, ordering: .releasing)
+  }
+
+  @inlinable
+  public func replace(_ place: GrantPlace, with word: GrantWord, frame: UInt32) {
+    place.frame.pointee.store(frame, ordering: .releasing)
+    place.word.pointee.store(word.rawValue, ordering: .releasing)
   }
 }
 

@@ -94,6 +94,7 @@ public final class GrantMachine<Entries: GrantEntryAccess>: GrantTables {
     guard request.host || request.device else { return GrantMapping(status: .badReference) }
     guard let granter = living(request.granter) else { return GrantMapping(status: .badDomain) }
     guard mapper.hasFreeHandle else { return GrantMapping(status: .noDeviceSpace) }
+    guard !request.host || request.entryOffset == 0 else { return GrantMapping(status: .generalError) }
     let use = GrantUse(readOnly: request.readOnly, host: request.host, device: request.device)
     switch pin(request.reference, of: granter, for: mapper.id, use) {
     case .failure(let status):
