@@ -69,7 +69,8 @@ extension StateValues {
     for component in specification.components { declared[component.name] = component }
     let kept = entries.filter { declared[$0.cell.component]?.initial != .value($0.value) }
     return StateValues(
-      Dictionary(kept.map { ($0.cell, $0.value) }, uniquingKeysWith: { first, _ in first }), in: specification)
+      Dictionary(kept.map { ($0.cell, $0.value) }, uniquingKeysWith: { first, _ in first }), in: specification
+    )
   }
 }
 
