@@ -26,23 +26,23 @@ public struct SecondSolver: Sendable {
     name = "cvc5 \(version)"
   }
 
-  /// Its answers to the questions, in their order; a few at a time go to one process.
+  /// Its answers to questions in SMT-LIB 2, in their order; a few at a time go to one process.
   public func answers(
-    to obligations: [Obligation], milliseconds: Int = 10_000, threads: Int = 2, batch: Int = 12
+    to questions: [String], milliseconds: Int = 10_000, threads: Int = 2, batch: Int = 12
   ) -> [Satisfiability] {
-    let starts = Array(stride(from: 0, to: obligations.count, by: batch))
+    let starts = Array(stride(from: 0, to: questions.count, by: batch))
     let parts = Workers.map(starts.count, threads: threads, prepare: {}) {
       (_: Void, index: Int) -> [Satisfiability] in
-      let part = Array(obligations[starts[index]..<min(starts[index] + batch, obligations.count)])
+      let part = Array(questions[starts[index]..<min(starts[index] + batch, questions.count)])
       return self.ask(part, milliseconds)
     }
     return parts.flatMap { $0 }
   }
 
-  private func ask(_ obligations: [Obligation], _ milliseconds: Int) -> [Satisfiability] {
-    let unknown = obligations.map { _ in Satisfiability.unknown }
+  private func ask(_ questions: [String], _ milliseconds: Int) -> [Satisfiability] {
+    let unknown = questions.map { _ in Satisfiability.unknown }
     let file = NSTemporaryDirectory() + "lockstep-\(UUID().uuidString).smt2"
-    let text = obligations.map { $0.text + "\n(reset)\n" }.joined()
+    let text = questions.map { $0 + "\n(reset)\n" }.joined()
     guard (try? text.write(toFile: file, atomically: false, encoding: .utf8)) != nil else { return unknown }
     defer { try? FileManager.default.removeItem(atPath: file) }
     guard let output = Self.run(path, ["--lang", "smt2", "--tlimit-per=\(milliseconds)", file]) else {
@@ -50,7 +50,7 @@ public struct SecondSolver: Sendable {
     }
     let lines = output.split(separator: "\n").filter { !$0.isEmpty }
     // One line an answer; anything else is an error message, and then no answer is believed.
-    guard lines.count == obligations.count else { return unknown }
+    guard lines.count == questions.count else { return unknown }
     return lines.map { $0 == "unsat" ? .unsatisfiable : $0 == "sat" ? .satisfiable : .unknown }
   }
 

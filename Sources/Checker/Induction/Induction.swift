@@ -35,6 +35,9 @@ public struct Proof: Sendable {
   public let milliseconds: Double
   /// Whether all answers came from the cache.
   public let isCached: Bool
+  /// The part of the question from which the claim was seen to follow already, as a question of its own: what follows
+  /// from less follows from all. Nil where that is not known.
+  public let core: String?
 
   public var isProved: Bool {
     if case .proved = verdict { return true }
@@ -95,7 +98,8 @@ public struct Prover: Sendable {
       }
       return Proof(
         obligation: question.obligation, verdict: question.verdict(answer),
-        milliseconds: (ContinuousClock.now - start) / .milliseconds(1), isCached: question.isCached)
+        milliseconds: (ContinuousClock.now - start) / .milliseconds(1), isCached: question.isCached,
+        core: question.core)
     }
   }
 
@@ -107,6 +111,7 @@ public struct Prover: Sendable {
     private var solver: Solver?
     private(set) var obligation: Obligation
     private(set) var isCached = true
+    private(set) var core: String?
 
     init(_ attempt: Attempt, _ prover: Prover, _ context: LazyContext) {
       self.attempt = attempt
@@ -131,10 +136,21 @@ public struct Prover: Sendable {
       let assertions = attempt.assertions
       let solver = Solver(
         attempt.elaborator, in: context.context, strategy: attempt.strategy, timeout: prover.options.timeout)
-      for assertion in assertions { solver.assert(assertion.term) }
+      let isTracked = attempt.strategy == .congruence && assertions.count >= Self.manyAssertions
+      for assertion in assertions {
+        if isTracked { solver.track(assertion.term) } else { solver.assert(assertion.term) }
+      }
       self.solver = solver
-      return solver.check()
+      let answer = solver.check()
+      if isTracked, answer == .unsatisfiable {
+        core = attempt.elaborator.smtLIB(
+          solver.core.map { assertions[$0] }, title: ["core of: " + obligation.title])
+      }
+      return answer
     }
+
+    /// A question of fewer conditions is not worth making smaller.
+    private static let manyAssertions = 32
 
     mutating func verdict(_ answer: Satisfiability) -> Proof.Verdict {
       switch answer {

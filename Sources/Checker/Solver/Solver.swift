@@ -13,6 +13,8 @@ public final class Solver {
   private let context: SolverContext
   private let translation: Translation
   private let raw: Z3_solver
+  /// The conditions that can be told apart in an unsatisfiable core: the constants that stand for them.
+  private var tracked: [Z3_ast] = []
 
   /// How to look for an answer.
   public enum Strategy: Sendable {
@@ -37,7 +39,10 @@ public final class Solver {
     set(timeout: timeout)
   }
 
-  deinit { Z3_solver_dec_ref(context.raw, raw) }
+  deinit {
+    for literal in tracked { Z3_dec_ref(context.raw, literal) }
+    Z3_solver_dec_ref(context.raw, raw)
+  }
 
   private func set(timeout: UInt32) {
     let parameters = context.checked(Z3_mk_params(context.raw))
@@ -51,6 +56,28 @@ public final class Solver {
   /// Adds a condition.
   public func assert(_ term: TermID) {
     Z3_solver_assert(context.raw, raw, translation.expression(of: term))
+  }
+
+  /// Adds a condition of which an unsatisfiable core says whether it is needed.
+  public func track(_ term: TermID) {
+    let name = Z3_mk_string_symbol(context.raw, "tracked\(tracked.count)")
+    let literal = context.checked(Z3_mk_const(context.raw, name, context.sort(width: 1, isBit: true)))
+    Z3_inc_ref(context.raw, literal)
+    tracked.append(literal)
+    Z3_solver_assert_and_track(context.raw, raw, translation.expression(of: term), literal)
+  }
+
+  /// After a check that found them unsatisfiable: tracked conditions that suffice, by the order in which they were added.
+  public var core: [Int] {
+    let found = context.checked(Z3_solver_get_unsat_core(context.raw, raw))
+    Z3_ast_vector_inc_ref(context.raw, found)
+    defer { Z3_ast_vector_dec_ref(context.raw, found) }
+    let literals = (0..<Z3_ast_vector_size(context.raw, found)).map { index in
+      Z3_ast_vector_get(context.raw, found, index)
+    }
+    return tracked.indices.filter { index in
+      literals.contains { literal in literal.map { Z3_is_eq_ast(context.raw, $0, tracked[index]) } ?? false }
+    }
   }
 
   public func push() { Z3_solver_push(context.raw, raw) }

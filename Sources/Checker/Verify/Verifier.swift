@@ -148,28 +148,32 @@ public struct Verifier: Sendable {
       progress($0.obligation.title)
     }
     progress("\(specification.name): confirming")
-    let confirmed = confirm(induction.parts.flatMap(\.proofs).filter(\.isProved).map(\.obligation))
+    let confirmed = confirm(induction.parts.flatMap(\.proofs).filter(\.isProved))
     let foundCanary = isCanaryRefuted(specification)
     return Proved(
       induction: induction, confirmed: confirmed, foundCanary: foundCanary,
       seconds: (ContinuousClock.now - start) / .seconds(1))
   }
 
-  /// Those obligations to whose proof the second solver agrees.
-  private func confirm(_ obligations: [Obligation]) -> Set<ContentHash> {
+  /// Those obligations to whose proof the second solver agrees. Where the first found a part of a question that
+  /// suffices, the second is asked about that part.
+  private func confirm(_ proofs: [Proof]) -> Set<ContentHash> {
     guard let second else { return [] }
     var confirmed: Set<ContentHash> = []
-    var asked: [Obligation] = []
-    for obligation in obligations {
-      if memory?.answer(of: second.name, to: obligation.hash) == .unsatisfiable {
-        confirmed.insert(obligation.hash)
+    var asked: [Proof] = []
+    for proof in proofs {
+      if memory?.answer(of: second.name, to: proof.obligation.hash) == .unsatisfiable {
+        confirmed.insert(proof.obligation.hash)
       } else {
-        asked.append(obligation)
+        asked.append(proof)
       }
     }
-    for (obligation, answer) in zip(asked, second.answers(to: asked, threads: options.threads)) {
-      memory?.remember(answer, of: second.name, to: obligation.hash)
-      if answer == .unsatisfiable { confirmed.insert(obligation.hash) }
+    let questions = asked.map { $0.core ?? $0.obligation.text }
+    for (proof, answer) in zip(asked, second.answers(to: questions, threads: options.threads)) {
+      // That less can be satisfied says nothing of the whole.
+      guard answer == .unsatisfiable else { continue }
+      memory?.remember(answer, of: second.name, to: proof.obligation.hash)
+      confirmed.insert(proof.obligation.hash)
     }
     return confirmed
   }
