@@ -14,9 +14,9 @@ let strict: [SwiftSetting] = [
 let fast: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 /// A test target; every one lives in `Tests/<Name>Tests`.
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency], fixtures: [String] = []) -> Target {
   .testTarget(
-    name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests",
+    name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", exclude: fixtures,
     swiftSettings: strict)
 }
 
@@ -95,7 +95,7 @@ let package = Package(
     tests("Checker", ["Checker", "Logic"]),
     tests("Specs", ["Specs", "Checker", "Proofs"]),
     tests("Machines", ["Machines", "Interfaces"]),
-    tests("Conformance", ["Conformance"]),
+    tests("Conformance", ["Conformance", "Machines", "Interfaces"], fixtures: ["Fixtures"]),
     tests("Hypervisor", ["Hypervisor", "KVM", "Machines"]),
     tests("Xenstore", ["Xenstore", "Machines", "Interfaces"]),
     tests("Devices", ["Devices", "Xenstore", "Machines", "Interfaces"]),

@@ -24,8 +24,9 @@ public struct SpecificationStep: Sendable, Hashable {
   }
 }
 
-/// Sees every step that an oracle takes, and how it began.
+/// Sees every step that an oracle takes, and the one that it could not take.
 public protocol StepObserver: AnyObject {
+  /// - Parameter step: with what the implementation answered, as far as that was asked for.
   func observe(_ step: SpecificationStep)
 }
 
@@ -96,11 +97,14 @@ public final class Oracle {
 
   private func take(_ action: Int, expecting expected: [UInt64]?) throws(Divergence) {
     guard simulator.run(action) else {
-      throw divergence(at: action, arguments(of: action), "the specification does not allow it here")
+      let step = SpecificationStep(action: action, arguments: arguments(of: action), results: expected ?? [])
+      observer?.observe(step)
+      throw divergence(at: step, "the specification does not allow it here")
     }
     if let expected {
       for (index, value) in expected.enumerated() where simulator.result(index) != value {
         let step = SpecificationStep(action: action, arguments: arguments(of: action), results: expected)
+        observer?.observe(step)
         let sort = specification.actions[action].results[index].scalar.sort
         throw divergence(
           at: step, "the specification answers \(sort.describe(simulator.result(index)))")

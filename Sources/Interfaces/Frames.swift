@@ -29,6 +29,9 @@ public protocol FrameOwnership: AnyObject {
 
 /// The bytes of machine frames, for copies made on a guest's behalf.
 public protocol FrameMemory: AnyObject {
+  /// How many frames there are: those numbered 0 ..< frameCount.
+  var frameCount: Int { get }
+
   /// The 4096 bytes of a frame; nil if it is out of range. Guests write these bytes at any time.
   func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer?
 }

@@ -20,6 +20,15 @@ struct Run: ParsableCommand {
   @Argument(help: ArgumentHelp("The guest's configuration.", valueName: "file"))
   var file: String
 
+  @Flag(name: .long, help: "Hold every operation of the machines against their specifications as it happens.")
+  var check = false
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Record the specifications' steps, for lockstep replay; checks too.", valueName: "file"))
+  var trace: String?
+
   @Flag(name: .long, help: "Print what the hypervisor counted when the guest has ended.")
   var stats = false
 
@@ -30,19 +39,20 @@ struct Run: ParsableCommand {
     do {
       let (configuration, warnings) = try GuestConfiguration.load(file)
       for warning in warnings { note("warning: \(warning)") }
-      let outcome = try run(configuration)
-      try report(outcome, of: configuration)
+      let quiet = quiet
+      let runner = DomainRunner(note: { if !quiet { Self.complain($0) } })
+      let checks = try Checks(check: check, trace: trace) { runner.stop() }
+      let outcome = try run(configuration, runner, checks.machinery)
+      try report(outcome, of: configuration, checks)
     } catch let error as ToolstackError {
       throw CouldNotRun(error.description)
     }
   }
 
-  /// The machines that the guest runs on: the one place where they are chosen.
-  private func machinery() -> any Machinery { OptimisedMachinery() }
-
-  private func run(_ configuration: GuestConfiguration) throws -> DomainRunner.Outcome {
-    let quiet = quiet
-    let runner = DomainRunner(note: { if !quiet { Self.complain($0) } })
+  private func run(_ configuration: GuestConfiguration, _ runner: DomainRunner, _ machinery: any Machinery)
+    throws
+    -> DomainRunner.Outcome
+  {
     signal(SIGPIPE, SIG_IGN)
     let signals = EndingSignals { runner.stop() }
     defer {
@@ -53,14 +63,21 @@ struct Run: ParsableCommand {
     let console = ConsoleStreams(
       input: STDIN_FILENO, output: STDOUT_FILENO, escape: isTerminal ? ConsoleStreams.controlBracket : nil,
       ended: { runner.stop() })
-    return try runner.run(configuration, console: console, machinery: machinery()) {
+    return try runner.run(configuration, console: console, machinery: machinery) {
       if isTerminal { RawTerminal.enter(STDIN_FILENO) }
     }
   }
 
-  private func report(_ outcome: DomainRunner.Outcome, of configuration: GuestConfiguration) throws {
+  private func report(_ outcome: DomainRunner.Outcome, of configuration: GuestConfiguration, _ checks: Checks)
+    throws
+  {
     if stats {
       for (name, count) in outcome.statistics { Self.complain("\(name): \(count)") }
+    }
+    let divergence = checks.finish { if !quiet { Self.complain($0) } }
+    if let divergence {
+      Self.complain("domain \(configuration.name) was stopped: \(divergence)")
+      throw ExitStatus.violated.code
     }
     guard case .crashed(let report) = outcome.end else { return }
     Self.complain("domain \(configuration.name) crashed: \(report.reason)")

@@ -26,6 +26,20 @@ struct RunErrorTests {
     #expect(Program.run(Program.lockstep, ["run", "--no-such-flag", "x"]).end == .exited(2))
   }
 
+  @Test("for a trace that cannot be written, or is none, says so")
+  func badTrace() {
+    let scratch = Scratch()
+    let file = scratch.write("guest.cfg", "kernel = '/bin/ls'\n")
+    let run = Program.run(Program.lockstep, ["run", "--trace", "/nonexistent/trace", file])
+    #expect(run.end == .exited(2))
+    #expect(
+      run.error == "lockstep: trace /nonexistent/trace: it cannot be written: No such file or directory\n")
+    let replay = Program.run(Program.lockstep, ["replay", file])
+    #expect(replay.end == .exited(2) && replay.output == "")
+    #expect(
+      replay.error == "lockstep: \(file): it is no trace; record one with lockstep run --trace\n")
+  }
+
   @Test("for a mistake in the configuration names the place")
   func badConfiguration() {
     let scratch = Scratch()

@@ -14,7 +14,7 @@ private final class Session {
   static let patience = 60
 
   /// - Parameter withDisk: gives the domain an ext4 disk with `hello.txt` on it.
-  init(withDisk: Bool = false, configuration: String = "") throws {
+  init(withDisk: Bool = false, configuration: String = "", arguments: [String] = []) throws {
     original = terminal.mode
     var text = "kernel = '\(Requirement.grub)'\nname = 'grub'\nmemory = 128\n\(configuration)\n"
     if withDisk {
@@ -22,7 +22,7 @@ private final class Session {
     }
     let file = scratch.write("grub.cfg", text)
     child = ChildProcess(
-      Program.lockstep, ["run", file], input: .file(path: terminal.path, flags: O_RDWR),
+      Program.lockstep, ["run", file] + arguments, input: .file(path: terminal.path, flags: O_RDWR),
       output: .file(path: terminal.path, flags: O_RDWR),
       error: .file(path: "\(scratch.path)/errors", flags: O_WRONLY | O_CREAT))
   }
@@ -79,6 +79,38 @@ struct RunGuestTests {
     #expect(session.child.wait(seconds: Session.patience) == .exited(0))
     #expect(session.scratch.read("errors") == "")
     #expect(session.terminal.mode == session.original)
+  }
+
+  @Test(
+    "runs beside its specifications, and its trace holds without it", .timeLimit(.minutes(5)),
+    .enabled(if: Requirement.mke2fs != nil, "the package e2fsprogs is not installed"))
+  func checked() throws {
+    let traces = Scratch()
+    let trace = "\(traces.path)/trace"
+    let session = try Session(withDisk: true, arguments: ["--check", "--trace", trace])
+    try session.waitForPrompt()
+    #expect(try session.command("ls (xen/xvda)/").contains("hello.txt"))
+    #expect(try session.command("cat (xen/xvda)/hello.txt").contains("Good morning from a disk."))
+    session.terminal.type("halt\r")
+    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    let errors = session.scratch.read("errors").split(separator: "\n")
+    for machine in ["Grants", "Ring", "Stream"] {
+      #expect(
+        errors.contains { $0.hasPrefix("lockstep: checked: \(machine): ") && !$0.contains(" 0 operations") })
+    }
+    #expect(errors.count == 4 && !session.scratch.read("errors").contains("not checked"))
+
+    let replay = Program.run(Program.lockstep, ["replay", trace], seconds: Session.patience)
+    #expect(replay.end == .exited(0) && replay.output.contains("steps, each the specification's"))
+    // A look of the disk's back end found a request, and is said to have found none.
+    let changed = "\(traces.path)/changed"
+    let edit =
+      "n=$(grep -n '^\\[[0-9]*,3,1,1]$' \(trace) | head -n 1 | cut -d: -f1); "
+      + "sed \"${n}s/1]$/0]/\" \(trace) > \(changed); echo $n"
+    let line = Program.run("/bin/sh", ["-c", edit]).output.prefix { $0.isNumber }
+    let broken = Program.run(Program.lockstep, ["replay", changed], seconds: Session.patience)
+    #expect(!line.isEmpty && broken.end == .exited(1))
+    #expect(broken.output.contains("\(changed):\(line): step "))
   }
 
   @Test("can be left with Ctrl-], and the terminal is as it was", .timeLimit(.minutes(3)))

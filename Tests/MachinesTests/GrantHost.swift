@@ -46,6 +46,8 @@ final class TestFrames: FrameOwnership, FrameMemory {
     return true
   }
 
+  var frameCount: Int { Self.count }
+
   func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? {
     index(frame).map { pool + $0 * frameSize }
   }

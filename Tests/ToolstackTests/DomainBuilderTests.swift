@@ -20,6 +20,8 @@ private final class FakeMachine: FrameMemory {
 
   deinit { base.deallocate() }
 
+  var frameCount: Int { Int(first) + count }
+
   func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? {
     guard frame.rawValue >= first, frame.rawValue < first + UInt64(count) else { return nil }
     return base + Int(frame.rawValue - first) * frameSize

@@ -4,7 +4,7 @@ import Interfaces
 
 extension FollowedGrantTables {
   public func swap(_ a: GrantReference, _ b: GrantReference, by caller: DomainID) -> GrantStatus {
-    tap.begin()
+    begin()
     let status = inner.swap(a, b, by: caller)
     check([caller]) { () throws(Divergence) in
       let c = names.domain(caller)

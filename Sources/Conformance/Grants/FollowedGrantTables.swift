@@ -14,7 +14,7 @@ import Specs
 public final class FollowedGrantTables: GrantTables {
   let inner: any InspectableGrantTables
   let tap: GrantTap
-  let frames: any FrameOwnership
+  let frames: FrameTap
   let model: GrantsModel
   let oracle: Oracle
   var names: GrantNames
@@ -27,15 +27,19 @@ public final class FollowedGrantTables: GrantTables {
   public private(set) var uncheckedCount = 0
   /// Told of the first difference.
   var onDivergence: (Divergence) -> Void = { _ in }
+  /// Told of every call made until then: whether it was compared.
+  var onCall: (Bool) -> Void = { _ in }
 
   /// Domains beyond the model.
   private var unmodelled: Set<DomainID> = []
   /// The entries touched by the call under way, as the specification had them, with what was read and written since.
   private var images: [Int: GrantsEntry] = [:]
 
-  /// - Parameter tap: the one through which `inner` makes its accesses.
+  /// - Parameters:
+  ///   - tap: the one through which `inner` makes its accesses.
+  ///   - frames: the ones that `inner` asks.
   init(
-    _ inner: any InspectableGrantTables, tap: GrantTap, frames: any FrameOwnership, model: GrantsModel,
+    _ inner: any InspectableGrantTables, tap: GrantTap, frames: FrameTap, model: GrantsModel,
     names: GrantNames, oracle: Oracle
   ) {
     self.inner = inner
@@ -46,11 +50,17 @@ public final class FollowedGrantTables: GrantTables {
     self.oracle = oracle
   }
 
+  func begin() {
+    tap.begin()
+    frames.begin()
+  }
+
   /// Compares a call that has been made.
   func check(_ domains: [DomainID], _ body: () throws(Divergence) -> Void) {
     guard divergence == nil else { return }
     guard unmodelled.isEmpty || unmodelled.isDisjoint(with: domains) else {
       uncheckedCount += 1
+      onCall(false)
       return
     }
     do throws(Divergence) {
@@ -61,6 +71,7 @@ public final class FollowedGrantTables: GrantTables {
       try body()
       try compareEntries()
       checkedCount += 1
+      onCall(true)
     } catch {
       divergence = error
       onDivergence(error)
@@ -70,7 +81,7 @@ public final class FollowedGrantTables: GrantTables {
   // MARK: Calls
 
   public func map(_ request: GrantMapRequest, by mapper: DomainID) -> GrantMapping {
-    tap.begin()
+    begin()
     let next = inner.nextHandle(of: mapper)
     let result = inner.map(request, by: mapper)
     check([mapper, request.granter]) { () throws(Divergence) in
@@ -78,10 +89,7 @@ public final class FollowedGrantTables: GrantTables {
       let r = names.reference(request.reference)
       func bit(_ value: Bool) -> UInt64 { value ? 1 : 0 }
       if next == nil, simulator[model.life + Int(m)] != absent {
-        try oracle.take(
-          model.mapWithoutHandle, [m, d, bit(request.host), bit(request.device)],
-          expecting: [GrantsModel.result(result.status)])
-        return
+        return try mapWithoutHandle(request, by: mapper, result.status)
       }
       let claim = try onlyClaim(of: request.granter, request.reference)
       try feed(claim, d, r)
@@ -105,8 +113,30 @@ public final class FollowedGrantTables: GrantTables {
     return result
   }
 
+  /// A map for which the mapper has no handle left.
+  private func mapWithoutHandle(
+    _ request: GrantMapRequest, by mapper: DomainID, _ status: GrantStatus
+  ) throws(Divergence) {
+    let (m, d) = (names.domain(mapper), names.domain(request.granter))
+    if !names.isOpen {
+      return try oracle.take(
+        model.mapWithoutHandle, [m, d, request.host ? 1 : 0, request.device ? 1 : 0],
+        expecting: [GrantsModel.result(status)])
+    }
+    // The model has more handles than the domain; the rule is the same.
+    if let free = (0..<inner.handleCount(of: mapper)).first(where: { !isUsed(model.mapping(Int(m), $0)) }) {
+      throw oracle.divergence(at: "map", "it has no handle left, and handle \(free) is free")
+    }
+    let answer: GrantStatus =
+      simulator[model.life + Int(m)] != running
+      ? .badDomain
+      : !request.host && !request.device
+        ? .badReference : simulator[model.life + Int(d)] != running ? .badDomain : .noDeviceSpace
+    try expect(status, answer, at: "map")
+  }
+
   public func unmap(_ handle: GrantHandle, host: Bool, device: Bool, by mapper: DomainID) -> GrantMapping {
-    tap.begin()
+    begin()
     let granter = inner.mapping(handle, of: mapper)?.granter
     let result = inner.unmap(handle, host: host, device: device, by: mapper)
     check([mapper, granter ?? mapper]) { () throws(Divergence) in
@@ -116,6 +146,8 @@ public final class FollowedGrantTables: GrantTables {
         simulator[model.mappingGranter + place], simulator[model.mappingReference + place],
         simulator[model.mappingFrame + place]
       )
+      // What it leaves of the entry is compared even if it does not touch it.
+      if isUsed(place) { remember(d, r) }
       try oracle.take(
         model.unmap, [m, h, host ? 1 : 0, device ? 1 : 0], expecting: [GrantsModel.result(result.status)])
       if result.status == .okay {
@@ -133,7 +165,7 @@ public final class FollowedGrantTables: GrantTables {
     from source: GrantCopyEnd, at sourceOffset: Int, to destination: GrantCopyEnd, at destinationOffset: Int,
     count: Int, by caller: DomainID
   ) -> GrantStatus {
-    tap.begin()
+    begin()
     let status = inner.copy(
       from: source, at: sourceOffset, to: destination, at: destinationOffset, count: count, by: caller)
     check([caller] + [source, destination].compactMap(\.granter)) { () throws(Divergence) in
@@ -168,7 +200,7 @@ public final class FollowedGrantTables: GrantTables {
     switch end {
     case .frame(let frame) where frame.rawValue >= UInt64(names.own(model.frames)):
       // The model does not have the frame; the rule is the same.
-      let isOwn = frames.owner(of: frame).map(names.domain) == c
+      let isOwn = frames.takeOwner(of: frame).map(names.domain) == c
       let answer: GrantStatus =
         simulator[model.life + Int(c)] != running ? .badDomain : isOwn ? .okay : .badPage
       if answer != .okay || isLast { try expect(status, answer, at: "copy") }
@@ -194,29 +226,27 @@ public final class FollowedGrantTables: GrantTables {
   public func transfer(
     _ frame: MachineFrame, to receiver: DomainID, _ reference: GrantReference, by caller: DomainID
   ) -> GrantStatus {
-    tap.begin()
-    let isHeld = !frames.isUnused(frame)
-    let before = frames.owner(of: frame)
+    begin()
     let status = inner.transfer(frame, to: receiver, reference, by: caller)
     check([caller, receiver]) { () throws(Divergence) in
       let (c, d) = (names.domain(caller), names.domain(receiver))
       let (f, r) = (names.frame(frame), names.reference(reference))
-      try sync(frame, owner: before)
-      if isHeld, simulator[model.useCount + Int(f)] == 0, simulator[model.life + Int(c)] == running {
+      try sync(frame)
+      if frames.isHeld, simulator[model.useCount + Int(f)] == 0, simulator[model.life + Int(c)] == running {
         // Somebody else holds it, of whom the grant tables know nothing.
         return try expect(status, .badPage, at: "transfer")
       }
       let claim = try onlyClaim(of: receiver, reference)
       try feed(claim, d, r)
       try take(model.transfer, [c, f, d, r], status, claim)
-      try compareOwner(frame)
+      try compareOwner(frame, frames.lastOwner(of: frame))
     }
     return status
   }
 
   public func size(of domain: DomainID) -> (status: GrantStatus, frames: Int, maximumFrames: Int) {
     let result = inner.size(of: domain)
-    tap.begin()
+    begin()
     check([domain]) { () throws(Divergence) in
       let isRunning = simulator[model.life + Int(names.domain(domain))] == running
       try expect(result.status, isRunning ? .okay : .badDomain, at: "size")
@@ -227,7 +257,7 @@ public final class FollowedGrantTables: GrantTables {
   // MARK: Domains
 
   public func addDomain(_ domain: DomainID, maximumFrames: Int, maximumHandles: Int) -> GrantStatus {
-    tap.begin()
+    begin()
     let status = inner.addDomain(domain, maximumFrames: maximumFrames, maximumHandles: maximumHandles)
     if status == .okay {
       let fits =
@@ -245,7 +275,7 @@ public final class FollowedGrantTables: GrantTables {
   }
 
   public func grow(_ domain: DomainID, entries: UnsafeMutableRawPointer) -> GrantStatus {
-    tap.begin()
+    begin()
     let first = inner.tableFrames(of: domain) * GrantEntry.perFrame
     let status = inner.grow(domain, entries: entries)
     check([domain]) { () throws(Divergence) in
@@ -260,7 +290,7 @@ public final class FollowedGrantTables: GrantTables {
   }
 
   public func removeDomain(_ domain: DomainID) -> Bool {
-    tap.begin()
+    begin()
     let held = (0..<inner.handleCount(of: domain)).filter {
       inner.mapping(GrantHandle(UInt32($0)), of: domain) != nil
     }
@@ -339,6 +369,9 @@ public final class FollowedGrantTables: GrantTables {
   private func take(
     _ action: Int, _ arguments: [UInt64], _ status: GrantStatus, _ claim: GrantTap.Claim?
   ) throws(Divergence) {
+    // Others than the grant tables hold the frame, or took it: what they may, the model does not know.
+    let refusal: GrantStatus = action == model.transfer ? .badPage : .generalError
+    if frames.refused, status == refusal, peek(action, arguments) == .okay { return }
     if let claim, claim.isUnstable, status == .generalError, peek(action, arguments) == .okay {
       let (d, r) = (names.domain(claim.place.granter), names.reference(claim.place.reference))
       try store(d, r) { $0.type = 0 }
@@ -363,11 +396,12 @@ public final class FollowedGrantTables: GrantTables {
     if let frame = claim.frame { try sync(MachineFrame(UInt64(frame))) }
   }
 
-  /// Brings the specification's notion of a frame's owner up to date: the hypervisor gives and takes frames.
-  private func sync(_ frame: MachineFrame, owner: DomainID?? = nil) throws(Divergence) {
+  /// Brings the specification's notion of a frame's owner up to date, as the implementation was told of it: the
+  /// hypervisor gives and takes frames at any time.
+  private func sync(_ frame: MachineFrame) throws(Divergence) {
     guard names.isOpen, frame.rawValue < UInt64(names.own(model.frames)) else { return }
     let f = Int(frame.rawValue)
-    let actual = (owner ?? frames.owner(of: frame)).flatMap(names.number)
+    let actual = frames.takeOwner(of: frame).flatMap(names.number)
     let known = simulator[model.isOwned + f] == 1 ? Int(simulator[model.owner + f]) : nil
     if actual == known { return }
     if known != nil { try oracle.take(model.free, [UInt64(f)]) }
@@ -388,8 +422,11 @@ public final class FollowedGrantTables: GrantTables {
   }
 
   private func remember(_ place: GrantPlace) {
-    let (d, r) = (Int(names.domain(place.granter)), Int(names.reference(place.reference)))
-    images[model.entry(d, r)] = entry(d, r)
+    remember(names.domain(place.granter), names.reference(place.reference))
+  }
+
+  private func remember(_ d: UInt64, _ r: UInt64) {
+    images[model.entry(Int(d), Int(r))] = entry(Int(d), Int(r))
   }
 
   /// Makes the specification's entry what `change` makes of it, by stores of its domain.

@@ -81,11 +81,11 @@ extension FollowedGrantTables {
     }
   }
 
-  func compareOwner(_ frame: MachineFrame) throws(Divergence) {
+  func compareOwner(_ frame: MachineFrame, _ owner: DomainID?) throws(Divergence) {
     let f = Int(names.frame(frame))
     guard f < names.own(model.frames) else { return }
     let expected = simulator[model.isOwned + f] == 1 ? Int(simulator[model.owner + f]) : nil
-    let found = frames.owner(of: frame).flatMap(names.number)
+    let found = owner.flatMap(names.number)
     if let expected, found != expected {
       throw oracle.divergence(
         at: "frame \(frame)", "its owner is \(found.map(String.init) ?? "nobody"), it should be \(expected)")
@@ -102,6 +102,9 @@ extension FollowedGrantTables {
       for r in 0..<names.own(model.references) { try compareEntry(UInt64(d), UInt64(r)) }
       for h in 0..<names.own(model.handles) { try compareMapping(UInt64(d), UInt64(h)) }
     }
-    for f in 0..<names.own(model.frames) { try compareOwner(MachineFrame(UInt64(f))) }
+    for f in 0..<names.own(model.frames) {
+      let frame = MachineFrame(UInt64(f))
+      try compareOwner(frame, frames.currentOwner(of: frame))
+    }
   }
 }

@@ -37,7 +37,7 @@ private final class GrantsPlay {
     world = GrantsWorld(model, maker)
     oracle = Oracle(model.programs)
     tables = FollowedGrantTables(
-      world.tables, tap: world.tap, frames: world.frames, model: model,
+      world.tables, tap: world.tap, frames: world.frameTap, model: model,
       names: GrantNames(model, isOpen: false), oracle: oracle)
     contents = (0..<world.frames.owners.count * frameSize).map {
       UInt8(truncatingIfNeeded: $0 * 7 + $0 >> 12)

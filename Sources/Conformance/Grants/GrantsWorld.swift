@@ -24,6 +24,7 @@ public struct GrantsMaker: Sendable {
 final class GrantsWorld {
   let model: GrantsModel
   let frames: SmallFrames
+  let frameTap: FrameTap
   let tap = GrantTap()
   let tables: any InspectableGrantTables
   private let memory: UnsafeMutableRawPointer
@@ -33,7 +34,8 @@ final class GrantsWorld {
   init(_ model: GrantsModel, _ maker: GrantsMaker) {
     self.model = model
     frames = SmallFrames(count: model.frames, domains: model.domains, maximumReferences: model.largestUse)
-    tables = maker.make(frames, frames, TappedGrantEntries(tap))
+    frameTap = FrameTap(frames)
+    tables = maker.make(frameTap, frames, TappedGrantEntries(tap))
     tableFrames = (model.references + GrantEntry.perFrame - 1) / GrantEntry.perFrame
     memory = UnsafeMutableRawPointer.allocate(
       byteCount: model.domains * tableFrames * frameSize, alignment: frameSize)
@@ -146,6 +148,8 @@ final class SmallFrames: FrameOwnership, FrameMemory {
     owners[index] = to
     return true
   }
+
+  var frameCount: Int { owners.count }
 
   func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? {
     index(frame).map { pool + $0 * frameSize }

@@ -103,7 +103,7 @@ final class RingFollower: RingAccesses {
     guard divergence == nil else { return }
     surroundings.pass()
     take(.copyIn(index))
-    if !surroundings.copyIn(index, from: slot), divergence == nil {
+    if divergence == nil, !surroundings.copyIn(index, from: slot) {
       divergence = oracle.divergence(at: "\(end) put", "the slot is not what was to be put")
     }
   }

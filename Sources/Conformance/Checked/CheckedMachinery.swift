@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+import Machines
+
+/// The machines of a host, each beside its specification: what `lockstep run --check` runs guests on.
+///
+/// Nothing else in the hypervisor changes. Each machine is used by one thread at a time, as without a check; its
+/// specification belongs to it alone; what they share is the monitor.
+public struct CheckedMachinery: Machinery {
+  public let monitor: CheckMonitor
+  private let grants: GrantsMaker
+  private let rings: RingMaker
+  private let streams: StreamMaker
+
+  /// How block rings are made: with the optimised side, or with one that a test has planted a bug in.
+  public struct RingMaker: Sendable {
+    let make: @Sendable (SharedRingMemory, CheckMonitor) -> any BackRing
+
+    public init<Side: RingSide>(_ side: Side.Type) {
+      // The difference of two indices matters up to the slots of a ring, at most 64; beyond, only that it is beyond.
+      let model = RingModel(bits: 8)
+      make = { CheckedBackRing<Side>($0, model: model, monitor: $1) }
+    }
+  }
+
+  /// How byte streams are made, likewise.
+  public struct StreamMaker: Sendable {
+    let make: @Sendable (UnsafeMutableRawPointer, StreamRingLayout, CheckMonitor) -> any StreamRing
+
+    public init<Reader: StreamSide, Writer: StreamSide>(_ reader: Reader.Type, _ writer: Writer.Type) {
+      make = { page, layout, monitor in
+        let ring = FollowedStreamRing(page: page, layout: layout, reader, writer)
+        let watches = zip(ring.oracles, ring.starts).map { oracle, starts in
+          (oracle: oracle, watch: monitor.watch(oracle, start: starts.map(TraceStart.init)))
+        }
+        ring.onOperation = { oracle in watches.first { $0.oracle === oracle }?.watch.finish() }
+        ring.onDivergence = { divergence in
+          for (_, watch) in watches { watch.flush() }
+          watches.first?.watch.diverge(divergence)
+        }
+        return ring
+      }
+    }
+  }
+
+  public init(
+    monitor: CheckMonitor, grants: GrantsMaker = .optimised,
+    rings: RingMaker = RingMaker(OptimisedBackSide.self),
+    streams: StreamMaker = StreamMaker(OptimisedStreamReader.self, OptimisedStreamWriter.self)
+  ) {
+    self.monitor = monitor
+    self.grants = grants
+    self.rings = rings
+    self.streams = streams
+  }
+
+  public func makeGrantTables(frames: any FrameOwnership, memory: any FrameMemory) -> any GrantTables {
+    let model = GrantsModel.host(frameCount: memory.frameCount)
+    let (tap, frames, oracle) = (GrantTap(), FrameTap(frames), Oracle(model.programs))
+    let tables = FollowedGrantTables(
+      grants.make(frames, memory, TappedGrantEntries(tap)), tap: tap, frames: frames, model: model,
+      names: GrantNames(model, isOpen: true), oracle: oracle)
+    let watch = monitor.watch(oracle)
+    tables.onCall = { isCompared in
+      if isCompared { watch.finish() } else { watch.skip(because: GrantsModel.hostLimit) }
+    }
+    tables.onDivergence = { watch.diverge($0) }
+    return tables
+  }
+
+  public func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing {
+    rings.make(SharedRingMemory(page: page, slotCount: slotCount, slotSize: slotSize), monitor)
+  }
+
+  public func makeStreamRing(page: UnsafeMutableRawPointer, layout: StreamRingLayout) -> any StreamRing {
+    streams.make(page, layout, monitor)
+  }
+}
+
+extension GrantsModel {
+  /// Domains of a host that are modelled at a time, the host itself among them.
+  private static let hostDomains = 8
+
+  /// Why a call on a host of this program is not compared.
+  static let hostLimit =
+    "more than \(hostDomains) domains at a time: the grants of the last ones are not modelled"
+
+  /// The model for a running host: as many frames as it has, and as many of all else as a domain of it can have. One
+  /// more of each stands for what there is not; see `GrantNames`. Memory is taken only for what is used.
+  static func host(frameCount: Int) -> GrantsModel {
+    GrantsModel(
+      domains: hostDomains + 1, references: 64 * GrantEntry.perFrame + 1, handles: (1 << 16) + 1,
+      frames: frameCount + 1, useBits: 12)
+  }
+}

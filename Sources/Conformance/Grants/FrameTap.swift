@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+
+/// Hands on what grant tables ask about frames, and remembers the answers of the operation under way: other
+/// processors may change a frame's owner between the operation and its comparison.
+public final class FrameTap: FrameOwnership {
+  private let inner: any FrameOwnership
+  /// What the operation was told of owners, and whether the comparison has used it.
+  private var answers: [(frame: MachineFrame, owner: DomainID?, isUsed: Bool)] = []
+  /// Whether a frame was said to be held by somebody.
+  private(set) var isHeld = false
+  /// Whether a frame was refused to its owner.
+  private(set) var refused = false
+
+  public init(_ inner: any FrameOwnership) { self.inner = inner }
+
+  /// A new operation begins.
+  func begin() {
+    answers.removeAll(keepingCapacity: true)
+    isHeld = false
+    refused = false
+  }
+
+  /// The owner that the operation was told of, in the order in which it asked; if it did not ask, the one that there
+  /// is now.
+  func takeOwner(of frame: MachineFrame) -> DomainID? {
+    guard let index = answers.firstIndex(where: { $0.frame == frame && !$0.isUsed }) else {
+      return inner.owner(of: frame)
+    }
+    answers[index].isUsed = true
+    return answers[index].owner
+  }
+
+  /// The owner that the operation was told of last, or that it made.
+  func lastOwner(of frame: MachineFrame) -> DomainID? {
+    guard let answer = answers.last(where: { $0.frame == frame }) else { return inner.owner(of: frame) }
+    return answer.owner
+  }
+
+  /// The owner that there is now.
+  func currentOwner(of frame: MachineFrame) -> DomainID? { inner.owner(of: frame) }
+
+  public func owner(of frame: MachineFrame) -> DomainID? {
+    let owner = inner.owner(of: frame)
+    answers.append((frame, owner, false))
+    return owner
+  }
+
+  public func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
+    let isRetained = inner.retain(frame, ownedBy: domain)
+    let owner = isRetained ? domain : inner.owner(of: frame)
+    if !isRetained && owner == domain { refused = true }
+    answers.append((frame, owner, false))
+    return isRetained
+  }
+
+  public func isUnused(_ frame: MachineFrame) -> Bool {
+    let isUnused = inner.isUnused(frame)
+    if !isUnused { isHeld = true }
+    return isUnused
+  }
+
+  public func release(_ frame: MachineFrame) { inner.release(frame) }
+
+  public func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool {
+    let isDone = inner.transfer(frame, from: from, to: to)
+    if isDone { answers.append((frame, to, true)) } else { refused = true }
+    return isDone
+  }
+}
