@@ -33,10 +33,16 @@ struct Conform: ParsableCommand {
     var holds = true
     if !randomOnly {
       for hostile in [true, false] {
-        let back = RingExploration(OptimisedBackSide.self, slotCounts: [slots], hostile: hostile)
-        holds = try show(back.run()) && holds
-        let front = RingExploration(OptimisedFrontSide.self, slotCounts: [slots], hostile: hostile)
-        holds = try show(front.run()) && holds
+        let back = RingExploration(OptimisedBackSide.self, slots: slots, hostile: hostile)
+        holds = try show { back.run() } && holds
+        let front = RingExploration(OptimisedFrontSide.self, slots: slots, hostile: hostile)
+        holds = try show { front.run() } && holds
+        for size in [1, 2] {
+          let reader = StreamExploration(OptimisedStreamReader.self, size: size, hostile: hostile)
+          holds = try show { reader.run() } && holds
+          let writer = StreamExploration(OptimisedStreamWriter.self, size: size, hostile: hostile)
+          holds = try show { writer.run() } && holds
+        }
       }
     }
     for trial in Trial.all {
@@ -57,7 +63,10 @@ struct Conform: ParsableCommand {
     let bytes: [UInt8]?
   }
 
-  private func show(_ report: ExhaustiveReport) throws -> Bool {
+  private func show(_ compare: () -> ExhaustiveReport) throws -> Bool {
+    let start = ContinuousClock.now
+    let report = compare()
+    let seconds = Double((ContinuousClock.now - start) / .seconds(1))
     let divergence = report.divergence.map { "\($0)" }
     if reporting.json {
       try printJSON(
@@ -66,7 +75,8 @@ struct Conform: ParsableCommand {
           rate: nil, divergence: divergence, bytes: nil))
     } else {
       print(
-        "\(report.name), exhaustive, \(report.scope): \(report.states) states, \(report.transitions) transitions: "
+        "\(report.name), exhaustive, \(report.scope): \(report.states) of \(report.reachable) states, "
+          + "\(report.transitions) transitions, \(String(format: "%.1f", seconds)) s: "
           + (divergence == nil ? "no divergence" : "DIVERGES"))
       if let divergence { print(divergence) }
     }

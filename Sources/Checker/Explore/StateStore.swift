@@ -4,9 +4,9 @@
 ///
 /// States lie one after another; an open-addressing table of their numbers finds them again. Equality is exact: the
 /// hash only says where to look.
-final class StateStore {
+package final class StateStore {
   let words: Int
-  private(set) var count = 0
+  package private(set) var count = 0
   let states: UnsafeMutablePointer<UInt64>
   private let parents: UnsafeMutablePointer<UInt32>
   private let stateMemory: FlatMemory<UInt64>
@@ -21,7 +21,7 @@ final class StateStore {
 
   /// - Parameter memoryLimit: in bytes, for all of it.
   /// - Returns: nil if the address space cannot hold it.
-  init?(words: Int, memoryLimit: Int) {
+  package init?(words: Int, memoryLimit: Int) {
     self.words = words
     self.memoryLimit = memoryLimit
     capacity = min(memoryLimit / (words * 8 + 4) + 1, Int(UInt32.max) - 1)
@@ -38,9 +38,9 @@ final class StateStore {
     tableMask = initialTable - 1
   }
 
-  func state(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + number &* words }
+  package func state(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + number &* words }
 
-  func parent(of number: Int) -> Int? {
+  package func parent(of number: Int) -> Int? {
     parents[number] == Self.noParent ? nil : Int(parents[number])
   }
 
@@ -49,7 +49,13 @@ final class StateStore {
 
   // MARK: Adding states
 
-  enum Insertion { case new, known, outOfMemory }
+  package enum Insertion { case new, known, outOfMemory }
+
+  /// Adds a state if it is new.
+  /// - Parameter parent: the number of the state that it was found from; nil for an initial one.
+  package func insert(_ state: UnsafePointer<UInt64>, parent: Int?) -> Insertion {
+    insert(state, hash(state), parent: parent.map { UInt32(truncatingIfNeeded: $0) } ?? Self.noParent)
+  }
 
   @inline(__always)
   func hash(_ state: UnsafePointer<UInt64>) -> UInt64 {

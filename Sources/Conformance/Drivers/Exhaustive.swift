@@ -15,95 +15,47 @@ public struct ExhaustiveReport: Sendable {
   /// Transitions compared.
   public var transitions = 0
   public var divergence: Divergence?
+  /// Why not all was compared; nil if it was.
+  public var incomplete: String?
 
-  public var holds: Bool { divergence == nil }
+  public var holds: Bool { divergence == nil && incomplete == nil }
 }
 
 /// States packed into words, for sets of many.
 struct StatePacking {
-  private let bits: [Int]
+  private let places: [(word: Int, shift: UInt64, mask: UInt64)]
   let words: Int
 
   init(_ layout: StateLayout) {
-    var bits: [Int] = []
+    var places: [(word: Int, shift: UInt64, mask: UInt64)] = []
+    var (word, used) = (0, 0)
     for place in layout.places {
       guard let place else { continue }
-      bits += [Int](repeating: place.bits, count: place.count)
-    }
-    self.bits = bits
-    var (words, used) = (1, 0)
-    for width in bits {
-      if used + width > 64 {
-        words += 1
-        used = 0
+      for _ in 0..<place.count {
+        if used + place.bits > 64 { (word, used) = (word + 1, 0) }
+        places.append((word, UInt64(used), mask(place.bits)))
+        used += place.bits
       }
-      used += width
     }
-    self.words = words
+    self.places = places
+    words = word + 1
   }
 
-  func pack(_ state: [UInt64]) -> PackedState {
-    var packed = PackedState()
-    var (word, used) = (0, 0)
-    for (value, width) in zip(state, bits) {
-      if used + width > 64 {
-        word += 1
-        used = 0
-      }
-      packed[word] |= value << UInt64(used)
-      used += width
-    }
-    return packed
-  }
-
-  func unpack(_ packed: PackedState) -> [UInt64] {
-    var state: [UInt64] = []
-    state.reserveCapacity(bits.count)
-    var (word, used) = (0, 0)
-    for width in bits {
-      if used + width > 64 {
-        word += 1
-        used = 0
-      }
-      state.append(packed[word] >> UInt64(used) & mask(width))
-      used += width
-    }
-    return state
-  }
-}
-
-/// Up to 256 bits.
-struct PackedState: Hashable {
-  static let words = 4
-  private var a: UInt64 = 0
-  private var b: UInt64 = 0
-  private var c: UInt64 = 0
-  private var d: UInt64 = 0
-
-  subscript(word: Int) -> UInt64 {
-    get {
-      switch word {
-      case 0: a
-      case 1: b
-      case 2: c
-      default: d
-      }
-    }
-    set {
-      switch word {
-      case 0: a = newValue
-      case 1: b = newValue
-      case 2: c = newValue
-      default: d = newValue
+  func pack(_ registers: UnsafePointer<UInt64>, into packed: UnsafeMutablePointer<UInt64>) {
+    packed.update(repeating: 0, count: words)
+    places.withUnsafeBufferPointer { places in
+      for register in places.indices {
+        packed[places[register].word] |= registers[register] &<< places[register].shift
       }
     }
   }
 
-  func hash(into hasher: inout Hasher) {
-    // One multiplication a word: the sets are large, and the keys are nobody's choice.
-    var mixed = a
-    for word in [b, c, d] { mixed = (mixed ^ word) &* 0x9e37_79b9_7f4a_7c15 ^ (mixed >> 29) }
-    hasher.combine(mixed)
+  func unpack(_ packed: UnsafePointer<UInt64>, into registers: UnsafeMutablePointer<UInt64>) {
+    places.withUnsafeBufferPointer { places in
+      for register in places.indices {
+        registers[register] = packed[places[register].word] &>> places[register].shift & places[register].mask
+      }
+    }
   }
 }
 

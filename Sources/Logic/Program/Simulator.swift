@@ -59,6 +59,9 @@ public final class Simulator {
   /// The registers of the state.
   public var state: [UInt64] { Array(UnsafeBufferPointer(start: r, count: layout.count)) }
 
+  /// The registers of the state, in place; who stores to them stores values of their sorts.
+  package var registers: UnsafeMutablePointer<UInt64> { r }
+
   public subscript(register: Int) -> UInt64 {
     precondition(register >= 0 && register < layout.count, "a register of the state")
     return r[register]

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every state of a specification that one side and its surroundings can reach at a small scope, and in each every step
+// of the implementation: each operation that may begin there, each access that may come next, each end of an
+// operation. The surroundings take every step that the specification allows them.
+//
+// The implementation is a value. What an operation does after the answers that it has had so far is found by running
+// it again from its beginning.
+
+import Checker
+import Logic
+
+/// One side of a machine, as an exhaustive comparison drives it.
+protocol ExploredSide: AnyObject {
+  /// An operation in progress: where it began, and what it has been answered.
+  associatedtype Control: Hashable
+
+  var oracle: Oracle { get }
+  /// The states in which the specification begins.
+  var beginnings: [[UInt64]] { get }
+  /// Who may take a step of the specification.
+  func actor(of action: Int, _ arguments: [UInt64]) -> StepActor
+  /// The operations that may begin where the oracle stands.
+  func begin(_ visit: (Control) throws(Divergence) -> Void) throws(Divergence)
+  /// Runs an operation one access further, or to its end; the oracle stands where the operation does.
+  func resume(_ control: Control) throws(Divergence) -> Resumption<Control>
+  /// "back take": for a trace.
+  func describe(_ control: Control) -> String
+}
+
+enum StepActor {
+  /// The implementation, in its operations.
+  case side
+  /// Whoever uses the implementation, between its operations.
+  case user
+  case surroundings
+}
+
+/// How an operation goes on.
+enum Resumption<Control> {
+  /// It waits for its surroundings.
+  case waits
+  /// It has made one access; the oracle stands after it.
+  case advances(Control, action: Int)
+  case ends
+}
+
+/// Explores one side together with its specification, breadth first.
+final class JointExploration<Side: ExploredSide> {
+  private let side: Side
+  private let packing: StatePacking
+  private let simulator: Simulator
+  private let specification: Specification
+  private let steps: [Step]
+  /// Nodes: a packed state, then the number of a control (0 between operations).
+  private let nodes: StateStore
+  private let states: StateStore
+  /// How each node was first reached.
+  private var moves: [Move] = []
+  private var controls: [Side.Control] = []
+  private var numbers: [Side.Control: Int] = [:]
+  private let node: UnsafeMutablePointer<UInt64>
+  private let registers: UnsafeMutablePointer<UInt64>
+  private let registerCount: Int
+  private(set) var transitions = 0
+  private var current = 0
+
+  private struct Step {
+    let action: Int
+    let arguments: [UInt64]
+    let actor: StepActor
+  }
+
+  private enum Move {
+    case beginning
+    case step(Int)
+    case access(control: Int, action: Int)
+    case end(control: Int)
+  }
+
+  init(_ side: Side) {
+    self.side = side
+    simulator = side.oracle.simulator
+    let layout = simulator.layout
+    specification = layout.specification
+    packing = StatePacking(layout)
+    steps = specification.actions.indices.flatMap { action in
+      layout.specification.argumentLists(of: action, at: layout).map {
+        Step(action: action, arguments: $0, actor: side.actor(of: action, $0))
+      }
+    }
+    // Address space, taken up as it is used.
+    guard let nodes = StateStore(words: packing.words + 1, memoryLimit: 3 << 30),
+      let states = StateStore(words: packing.words, memoryLimit: 3 << 30)
+    else { fatalError("no address space for an exploration") }
+    self.nodes = nodes
+    self.states = states
+    node = .allocate(capacity: packing.words + 1)
+    registerCount = layout.count
+    registers = .allocate(capacity: layout.count)
+  }
+
+  deinit {
+    node.deallocate()
+    registers.deallocate()
+  }
+
+  /// - Parameter report: is given the counts and what was found.
+  func run(_ report: inout ExhaustiveReport) {
+    do throws(Divergence) {
+      try explore(&report)
+    } catch {
+      report.divergence = error
+      report.divergence?.trace = path
+    }
+    report.states += states.count
+    report.transitions += transitions
+  }
+
+  private func explore(_ report: inout ExhaustiveReport) throws(Divergence) {
+    for state in side.beginnings {
+      precondition(simulator.load(state), "a state of the specification")
+      visit(0, by: .beginning)
+    }
+    while current < nodes.count {
+      packing.unpack(nodes.state(current), into: registers)
+      let control = Int(nodes.state(current)[packing.words])
+      surround(control)
+      enter()
+      if control == 0 {
+        try side.begin { (begun) throws(Divergence) in try resume(begun, number: 0) }
+      } else {
+        try resume(controls[control - 1], number: control)
+      }
+      if isFull { return report.incomplete = "memory for \(nodes.count) nodes, and no more" }
+      current += 1
+    }
+  }
+
+  private var isFull = false
+
+  /// Puts the simulator into the state being explored.
+  private func enter() { simulator.registers.update(from: registers, count: registerCount) }
+
+  /// Adds the simulator's state, with an operation in progress.
+  private func visit(_ control: Int, by move: @autoclosure () -> Move) {
+    packing.pack(simulator.registers, into: node)
+    node[packing.words] = UInt64(control)
+    switch nodes.insert(node, parent: moves.isEmpty ? nil : current) {
+    case .known: return
+    case .outOfMemory: isFull = true
+    case .new:
+      moves.append(move())
+      if states.insert(node, parent: nil) == .outOfMemory { isFull = true }
+    }
+  }
+
+  /// Every step of the surroundings.
+  private func surround(_ control: Int) {
+    enter()
+    for (index, step) in steps.enumerated() {
+      if step.actor == .side || (control != 0 && step.actor == .user) { continue }
+      guard simulator.run(step.action, step.arguments) else { continue }
+      simulator.commit()
+      transitions += 1
+      visit(control, by: .step(index))
+      enter()
+    }
+  }
+
+  /// - Parameter number: the control's; 0 for an operation that begins.
+  private func resume(_ control: Side.Control, number: Int) throws(Divergence) {
+    transitions += 1
+    let resumption = try side.resume(control)
+    switch resumption {
+    case .waits: return
+    case .advances(let next, let action):
+      visit(numbered(next), by: .access(control: self.numbered(control), action: action))
+    case .ends: visit(0, by: .end(control: self.numbered(control)))
+    }
+    enter()
+  }
+
+  private func numbered(_ control: Side.Control) -> Int {
+    if let number = numbers[control] { return number }
+    controls.append(control)
+    numbers[control] = controls.count
+    return controls.count
+  }
+
+  /// The shortest way to where the divergence was found.
+  private var path: [String] {
+    var lines: [String] = []
+    var next: Int? = current
+    while let number = next, number < moves.count {
+      switch moves[number] {
+      case .beginning: break
+      case .step(let index):
+        let step = SpecificationStep(
+          action: steps[index].action, arguments: steps[index].arguments, results: [])
+        lines.append(step.describe(in: specification))
+      case .access(let control, let action):
+        lines.append("\(side.describe(controls[control - 1])): \(specification.actions[action].name)")
+      case .end(let control): lines.append("\(side.describe(controls[control - 1])): it ends")
+      }
+      next = nodes.parent(of: number)
+    }
+    return lines.reversed()
+  }
+
+  /// How many states the specification alone can reach from the same beginnings; nil if memory ends.
+  func reachable() -> Int? {
+    guard let reached = StateStore(words: packing.words, memoryLimit: 3 << 30) else { return nil }
+    for state in side.beginnings {
+      precondition(simulator.load(state), "a state of the specification")
+      packing.pack(simulator.registers, into: node)
+      if reached.insert(node, parent: nil) == .outOfMemory { return nil }
+    }
+    var next = 0
+    while next < reached.count {
+      packing.unpack(reached.state(next), into: registers)
+      enter()
+      for step in steps where simulator.run(step.action, step.arguments) {
+        simulator.commit()
+        packing.pack(simulator.registers, into: node)
+        if reached.insert(node, parent: nil) == .outOfMemory { return nil }
+        enter()
+      }
+      next += 1
+    }
+    return reached.count
+  }
+}
