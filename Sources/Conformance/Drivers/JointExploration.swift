@@ -45,38 +45,62 @@ enum Resumption<Control> {
   case ends
 }
 
+/// A step of a specification that others than the implementation may take; a value without memory of its own.
+private struct ExploredStep {
+  let action: Int
+  let actor: StepActor
+  let count: Int
+  let first: UInt64
+  let second: UInt64
+
+  init(_ action: Int, _ arguments: [UInt64], _ actor: StepActor) {
+    precondition(arguments.count <= 2, "steps of at most two arguments")
+    self.action = action
+    self.actor = actor
+    count = arguments.count
+    first = arguments.first ?? 0
+    second = arguments.count > 1 ? arguments[1] : 0
+  }
+
+  func run(on simulator: Simulator) -> Bool {
+    if count > 0 { simulator.setArgument(0, to: first) }
+    if count > 1 { simulator.setArgument(1, to: second) }
+    return simulator.run(action)
+  }
+
+  func describe(in specification: Specification) -> String {
+    SpecificationStep(action: action, arguments: Array([first, second].prefix(count)), results: [])
+      .describe(in: specification)
+  }
+}
+
+/// How a node was first reached.
+private enum ExploredMove {
+  case beginning
+  case step(Int32)
+  case access(control: Int32, action: Int32)
+  case end(control: Int32)
+}
+
 /// Explores one side together with its specification, breadth first.
 final class JointExploration<Side: ExploredSide> {
   private let side: Side
   private let packing: StatePacking
   private let simulator: Simulator
   private let specification: Specification
-  private let steps: [Step]
+  private let steps: ContiguousArray<ExploredStep>
   /// Nodes: a packed state, then the number of a control (0 between operations).
   private let nodes: StateStore
   private let states: StateStore
-  /// How each node was first reached.
-  private var moves: [Move] = []
+  /// By node.
+  private var moves: [ExploredMove] = []
   private var controls: [Side.Control] = []
-  private var numbers: [Side.Control: Int] = [:]
+  private var numbers: [Side.Control: Int32] = [:]
   private let node: UnsafeMutablePointer<UInt64>
   private let registers: UnsafeMutablePointer<UInt64>
   private let registerCount: Int
   private(set) var transitions = 0
   private var current = 0
-
-  private struct Step {
-    let action: Int
-    let arguments: [UInt64]
-    let actor: StepActor
-  }
-
-  private enum Move {
-    case beginning
-    case step(Int)
-    case access(control: Int, action: Int)
-    case end(control: Int)
-  }
 
   init(_ side: Side) {
     self.side = side
@@ -84,11 +108,12 @@ final class JointExploration<Side: ExploredSide> {
     let layout = simulator.layout
     specification = layout.specification
     packing = StatePacking(layout)
-    steps = specification.actions.indices.flatMap { action in
-      layout.specification.argumentLists(of: action, at: layout).map {
-        Step(action: action, arguments: $0, actor: side.actor(of: action, $0))
-      }
-    }
+    steps = ContiguousArray(
+      layout.specification.actions.indices.flatMap { action in
+        layout.specification.argumentLists(of: action, at: layout).map {
+          ExploredStep(action, $0, side.actor(of: action, $0))
+        }
+      })
     // Address space, taken up as it is used.
     guard let nodes = StateStore(words: packing.words + 1, memoryLimit: 3 << 30),
       let states = StateStore(words: packing.words, memoryLimit: 3 << 30)
@@ -143,14 +168,14 @@ final class JointExploration<Side: ExploredSide> {
   private func enter() { simulator.registers.update(from: registers, count: registerCount) }
 
   /// Adds the simulator's state, with an operation in progress.
-  private func visit(_ control: Int, by move: @autoclosure () -> Move) {
+  private func visit(_ control: Int, by move: ExploredMove) {
     packing.pack(simulator.registers, into: node)
     node[packing.words] = UInt64(control)
     switch nodes.insert(node, parent: moves.isEmpty ? nil : current) {
     case .known: return
     case .outOfMemory: isFull = true
     case .new:
-      moves.append(move())
+      moves.append(move)
       if states.insert(node, parent: nil) == .outOfMemory { isFull = true }
     }
   }
@@ -158,12 +183,13 @@ final class JointExploration<Side: ExploredSide> {
   /// Every step of the surroundings.
   private func surround(_ control: Int) {
     enter()
-    for (index, step) in steps.enumerated() {
+    for index in steps.indices {
+      let step = steps[index]
       if step.actor == .side || (control != 0 && step.actor == .user) { continue }
-      guard simulator.run(step.action, step.arguments) else { continue }
+      guard step.run(on: simulator) else { continue }
       simulator.commit()
       transitions += 1
-      visit(control, by: .step(index))
+      visit(control, by: .step(Int32(index)))
       enter()
     }
   }
@@ -175,17 +201,17 @@ final class JointExploration<Side: ExploredSide> {
     switch resumption {
     case .waits: return
     case .advances(let next, let action):
-      visit(numbered(next), by: .access(control: self.numbered(control), action: action))
-    case .ends: visit(0, by: .end(control: self.numbered(control)))
+      visit(Int(numbered(next)), by: .access(control: numbered(control), action: Int32(action)))
+    case .ends: visit(0, by: .end(control: numbered(control)))
     }
     enter()
   }
 
-  private func numbered(_ control: Side.Control) -> Int {
+  private func numbered(_ control: Side.Control) -> Int32 {
     if let number = numbers[control] { return number }
     controls.append(control)
-    numbers[control] = controls.count
-    return controls.count
+    numbers[control] = Int32(controls.count)
+    return Int32(controls.count)
   }
 
   /// The shortest way to where the divergence was found.
@@ -196,12 +222,11 @@ final class JointExploration<Side: ExploredSide> {
       switch moves[number] {
       case .beginning: break
       case .step(let index):
-        let step = SpecificationStep(
-          action: steps[index].action, arguments: steps[index].arguments, results: [])
-        lines.append(step.describe(in: specification))
+        lines.append(steps[Int(index)].describe(in: specification))
       case .access(let control, let action):
-        lines.append("\(side.describe(controls[control - 1])): \(specification.actions[action].name)")
-      case .end(let control): lines.append("\(side.describe(controls[control - 1])): it ends")
+        lines.append(
+          "\(side.describe(controls[Int(control) - 1])): \(specification.actions[Int(action)].name)")
+      case .end(let control): lines.append("\(side.describe(controls[Int(control) - 1])): it ends")
       }
       next = nodes.parent(of: number)
     }
@@ -220,7 +245,7 @@ final class JointExploration<Side: ExploredSide> {
     while next < reached.count {
       packing.unpack(reached.state(next), into: registers)
       enter()
-      for step in steps where simulator.run(step.action, step.arguments) {
+      for step in steps where step.run(on: simulator) {
         simulator.commit()
         packing.pack(simulator.registers, into: node)
         if reached.insert(node, parent: nil) == .outOfMemory { return nil }
