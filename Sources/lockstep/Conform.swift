@@ -32,6 +32,7 @@ struct Conform: ParsableCommand {
     guard random >= 1 else { throw CouldNotRun("--random \(random): at least 1 operation") }
     var holds = true
     if !randomOnly {
+      holds = try show { GrantsExploration().run() } && holds
       for hostile in [true, false] {
         let back = RingExploration(OptimisedBackSide.self, slots: slots, hostile: hostile)
         holds = try show { back.run() } && holds

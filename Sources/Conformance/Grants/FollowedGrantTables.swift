@@ -179,6 +179,7 @@ public final class FollowedGrantTables: GrantTables {
       // A copy is its source, then its destination; both may ask the same entry, each once.
       var claims = tap.claims[...]
       if try end(source, writes: false, by: c, status, isLast: false, &claims) {
+        if destination == source { for index in claims.indices { claims[index].isAgain = true } }
         _ = try end(destination, writes: true, by: c, status, isLast: true, &claims)
       }
       if let claim = claims.first {
@@ -385,11 +386,13 @@ public final class FollowedGrantTables: GrantTables {
       return try sync(MachineFrame(simulator[model.activeFrame + model.entry(Int(d), Int(r))]))
     }
     try store(d, r) { entry in
-      let flags = claim.word.flags.subtracting(claim.ownFlags)
+      let flags = claim.word.flags
       entry.type = UInt64(flags.intersection(.typeMask).rawValue)
       entry.bit2 = flags.contains(.readOnly)
-      entry.bit3 = flags.contains(.reading)
-      entry.bit4 = flags.contains(.writing)
+      if !claim.isAgain {
+        entry.bit3 = flags.contains(.reading)
+        entry.bit4 = flags.contains(.writing)
+      }
       entry.domain = names.domain(claim.word.domain)
       if let frame = claim.frame { entry.frame = names.frame(MachineFrame(UInt64(frame))) }
     }

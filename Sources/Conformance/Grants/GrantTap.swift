@@ -10,8 +10,9 @@ public final class GrantTap {
     var place: GrantPlace
     /// Flags and domain, as the decision saw them.
     var word: GrantWord
-    /// Flags among them that the operation itself had set before, and not yet cleared.
-    var ownFlags: GrantFlags
+    /// Whether the operation uses the entry already, and has not yet let go of it: what the flags then say of its use is
+    /// the operation's own, or will be cleared by it.
+    var isAgain = false
     /// The frame, if it was read.
     var frame: UInt32?
     /// Whether the last exchange failed: the entry was changed meanwhile.
@@ -46,7 +47,7 @@ public final class GrantTap {
   fileprivate func load(_ place: GrantPlace) -> GrantWord {
     meddle?(place)
     let word = entries.load(place)
-    claims.append(Claim(place: place, word: word, ownFlags: ownFlags(at: place)))
+    claims.append(Claim(place: place, word: word))
     return word
   }
 
@@ -66,17 +67,6 @@ public final class GrantTap {
     claims[last].isUnstable = !outcome.exchanged
     if outcome.exchanged { changes.append((place, .add(desired.flags.subtracting(expected.flags)))) }
     return outcome
-  }
-
-  private func ownFlags(at place: GrantPlace) -> GrantFlags {
-    changes.reduce(into: []) { flags, item in
-      guard item.place.address == place.address else { return }
-      switch item.change {
-      case .add(let more): flags.formUnion(more)
-      case .clear(let fewer): flags.subtract(fewer)
-      case .frame, .all: break
-      }
-    }
   }
 
   fileprivate func clear(_ flags: GrantFlags, at place: GrantPlace) {

@@ -107,4 +107,22 @@ extension FollowedGrantTables {
       try compareOwner(frame, frames.currentOwner(of: frame))
     }
   }
+
+  /// Compares everything, the world around the tables too: what frames and shared entries are left as.
+  func compareAll(in world: GrantsWorld) throws(Divergence) {
+    if world.frames.overdrawn { throw oracle.divergence(at: "a frame", "it is released once too often") }
+    try compareAll()
+    for f in 0..<model.frames where world.frames.references[f] != useCount(f) {
+      throw oracle.divergence(
+        at: "frame \(f)", "it has \(world.frames.references[f]) references, it should have \(useCount(f))")
+    }
+    for d in 0..<model.domains {
+      for r in 0..<model.references where covers(d, r) {
+        let (found, expected) = (world.entry(d, r), entry(d, r))
+        if found != expected {
+          throw oracle.divergence(at: "entry \(r) of domain \(d)", "it is \(found), it should be \(expected)")
+        }
+      }
+    }
+  }
 }

@@ -117,7 +117,7 @@ private final class GrantsPlay {
     let d = domain()
     let gone = try call { $0.removeDomain(id(d)) }
     if gone {
-      for f in 0..<model.frames where world.frames.owners[f] == id(d) { world.frames.assign(f, to: nil) }
+      world.frames.disown(id(d), upTo: model.frames)
     }
     try compare()
   }
@@ -273,21 +273,7 @@ private final class GrantsPlay {
 
   /// Compares the whole state.
   private func compare() throws(Divergence) {
-    if world.frames.overdrawn { throw oracle.divergence(at: "a frame", "it is released once too often") }
-    try tables.compareAll()
-    for f in 0..<model.frames where world.frames.references[f] != tables.useCount(f) {
-      throw oracle.divergence(
-        at: "frame \(f)",
-        "it has \(world.frames.references[f]) references, it should have \(tables.useCount(f))")
-    }
-    for d in 0..<model.domains {
-      for r in 0..<model.references where tables.covers(d, r) {
-        let (found, expected) = (world.entry(d, r), tables.entry(d, r))
-        if found != expected {
-          throw oracle.divergence(at: "entry \(r) of domain \(d)", "it is \(found), it should be \(expected)")
-        }
-      }
-    }
+    try tables.compareAll(in: world)
   }
 }
 

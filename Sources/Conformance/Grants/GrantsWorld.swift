@@ -124,6 +124,17 @@ final class SmallFrames: FrameOwnership, FrameMemory {
 
   func assign(_ frame: Int, to domain: DomainID?) { owners[frame] = domain }
 
+  /// Takes a domain's frames away, of the first `count`.
+  func disown(_ domain: DomainID, upTo count: Int) {
+    for frame in 0..<count where owners[frame] == domain { owners[frame] = nil }
+  }
+
+  /// Puts a frame into a state.
+  func restore(_ frame: Int, owner: DomainID?, references: UInt64) {
+    owners[frame] = owner
+    self.references[frame] = references
+  }
+
   func owner(of frame: MachineFrame) -> DomainID? { index(frame).flatMap { owners[$0] } }
   func isUnused(_ frame: MachineFrame) -> Bool { index(frame).map { references[$0] == 0 } ?? false }
 

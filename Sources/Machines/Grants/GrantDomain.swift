@@ -142,6 +142,17 @@ final class GrantDomain {
     return GrantHandle(index)
   }
 
+  /// Takes all handles over as they are given, with the free ones in order.
+  func restoreHandles(_ slots: [HandleSlot], free: [GrantHandle]) {
+    handles = ContiguousArray(slots)
+    firstFree = HandleSlot.endOfList
+    for handle in free.reversed() {
+      handles[Int(handle.rawValue)].nextFree = firstFree
+      firstFree = handle.rawValue
+    }
+    handlesInUse = slots.count - free.count
+  }
+
   /// The mapping that a handle names; nil if it names none.
   func mapping(_ handle: GrantHandle) -> HandleSlot? {
     guard Int(handle.rawValue) < handles.count else { return nil }

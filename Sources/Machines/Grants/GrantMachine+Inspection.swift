@@ -13,6 +13,17 @@ public struct GrantActiveView: Sendable, Hashable {
   public var hostWrite: Int
   public var deviceRead: Int
   public var deviceWrite: Int
+
+  public init(
+    frame: MachineFrame, domain: DomainID, hostRead: Int, hostWrite: Int, deviceRead: Int, deviceWrite: Int
+  ) {
+    self.frame = frame
+    self.domain = domain
+    self.hostRead = hostRead
+    self.hostWrite = hostWrite
+    self.deviceRead = deviceRead
+    self.deviceWrite = deviceWrite
+  }
 }
 
 /// A mapping in use.
@@ -22,6 +33,14 @@ public struct GrantHandleView: Sendable, Hashable {
   public var readOnly: Bool
   public var host: Bool
   public var device: Bool
+
+  public init(granter: DomainID, reference: GrantReference, readOnly: Bool, host: Bool, device: Bool) {
+    self.granter = granter
+    self.reference = reference
+    self.readOnly = readOnly
+    self.host = host
+    self.device = device
+  }
 }
 
 /// Where a domain stands.
@@ -38,6 +57,9 @@ public protocol InspectableGrantTables: GrantTables {
   func retire(_ domain: DomainID)
   /// The last step of a domain's removal; see `GrantMachine.forget`.
   func forget(_ domain: DomainID) -> Bool
+
+  /// Puts the tables into a state; see `GrantMachine.restore`.
+  func restore(_ views: [GrantDomainView?])
 
   func life(of domain: DomainID) -> GrantLife
   /// How many frames the domain's table has; 0 for an unknown domain.

@@ -15,7 +15,7 @@ public final class GrantMachine<Entries: GrantEntryAccess>: GrantTables {
   let memory: any FrameMemory
   let entries: Entries
   /// By domain number.
-  private var domains: ContiguousArray<GrantDomain?> = []
+  var domains: ContiguousArray<GrantDomain?> = []
 
   /// - Parameters:
   ///   - frames: who owns each frame.
