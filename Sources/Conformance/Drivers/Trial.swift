@@ -3,12 +3,36 @@
 /// A machine beside its specification, driven by bytes: what the random driver and the fuzzer try.
 public struct Trial: Sendable {
   public let name: String
-  /// Runs one sequence from the beginning.
-  public let run: @Sendable ([UInt8]) -> TrialOutcome
+  /// Makes what runs one sequence after another, each from the beginning.
+  let makeRunner: @Sendable () -> ([UInt8]) -> TrialOutcome
+
+  /// - Parameter makeRunner: what it makes keeps its memory from one sequence to the next, and is not used again after a
+  ///   divergence.
+  init(_ name: String, makeRunner: @escaping @Sendable () -> ([UInt8]) -> TrialOutcome) {
+    self.name = name
+    self.makeRunner = makeRunner
+  }
 
   public init(_ name: String, run: @escaping @Sendable ([UInt8]) -> TrialOutcome) {
-    self.name = name
-    self.run = run
+    self.init(name, makeRunner: { run })
+  }
+
+  /// Runs one sequence.
+  public func run(_ bytes: [UInt8]) -> TrialOutcome { makeRunner()(bytes) }
+}
+
+/// Runs sequences of a trial, on one thread.
+public final class TrialSession {
+  public let trial: Trial
+  private var runner: (([UInt8]) -> TrialOutcome)?
+
+  public init(_ trial: Trial) { self.trial = trial }
+
+  public func run(_ bytes: [UInt8]) -> TrialOutcome {
+    let run = runner ?? trial.makeRunner()
+    let outcome = run(bytes)
+    runner = outcome.divergence == nil ? run : nil
+    return outcome
   }
 }
 
@@ -56,11 +80,15 @@ public struct RandomDriver: Sendable {
   public func run(operations: Int) -> Report {
     var generator = SplitMix64(state: seed)
     var report = Report()
+    let session = TrialSession(trial)
     while report.operations < operations {
       // Short sequences find what goes wrong at the beginning, long ones what wears out.
       let count = 16 + Int(generator.next() % UInt64(length - 15))
-      let bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: generator.next() >> 32) }
-      let outcome = trial.run(bytes)
+      let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+        for index in 0..<count { buffer[index] = UInt8(truncatingIfNeeded: generator.next() >> 32) }
+        initialized = count
+      }
+      let outcome = session.run(bytes)
       report.sequences += 1
       report.operations += max(outcome.operations, 1)
       report.steps += outcome.steps

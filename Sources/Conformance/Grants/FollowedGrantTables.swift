@@ -31,9 +31,9 @@ public final class FollowedGrantTables: GrantTables {
   var onCall: (Bool) -> Void = { _ in }
 
   /// Domains beyond the model.
-  private var unmodelled: Set<DomainID> = []
+  var unmodelled: Set<DomainID> = []
   /// The entries touched by the call under way, as the specification had them, with what was read and written since.
-  private var images: [Int: GrantsEntry] = [:]
+  var images: [Int: GrantsEntry] = [:]
 
   /// - Parameters:
   ///   - tap: the one through which `inner` makes its accesses.
@@ -50,7 +50,11 @@ public final class FollowedGrantTables: GrantTables {
     self.oracle = oracle
   }
 
+  /// The frame that the source of the copy under way holds while its destination is reached.
+  var heldByCopy: UInt64?
+
   func begin() {
+    heldByCopy = nil
     tap.begin()
     frames.begin()
   }
@@ -161,90 +165,6 @@ public final class FollowedGrantTables: GrantTables {
     return result
   }
 
-  public func copy(
-    from source: GrantCopyEnd, at sourceOffset: Int, to destination: GrantCopyEnd, at destinationOffset: Int,
-    count: Int, by caller: DomainID
-  ) -> GrantStatus {
-    begin()
-    let status = inner.copy(
-      from: source, at: sourceOffset, to: destination, at: destinationOffset, count: count, by: caller)
-    check([caller] + [source, destination].compactMap(\.granter)) { () throws(Divergence) in
-      let fits = { (offset: Int) in
-        (0...frameSize).contains(count) && (0...frameSize - count).contains(offset)
-      }
-      let c = names.domain(caller)
-      if simulator[model.life + Int(c)] == running, !(fits(sourceOffset) && fits(destinationOffset)) {
-        return try expect(status, .badCopyArgument, at: "copy")
-      }
-      // A copy is its source, then its destination; both may ask the same entry, each once.
-      var claims = tap.claims[...]
-      if try end(source, writes: false, by: c, status, isLast: false, &claims) {
-        if destination == source { for index in claims.indices { claims[index].isAgain = true } }
-        _ = try end(destination, writes: true, by: c, status, isLast: true, &claims)
-      }
-      if let claim = claims.first {
-        throw oracle.divergence(at: "copy", "it reads entry \(claim.place.reference) without need")
-      }
-    }
-    return status
-  }
-
-  /// Follows one end of a copy.
-  /// - Returns: whether the copy goes on after it.
-  private func end(
-    _ end: GrantCopyEnd, writes: Bool, by c: UInt64, _ status: GrantStatus, isLast: Bool,
-    _ claims: inout ArraySlice<GrantTap.Claim>
-  ) throws(Divergence) -> Bool {
-    let action: Int
-    let arguments: [UInt64]
-    var claim: GrantTap.Claim?
-    switch end {
-    case .frame(let frame) where frame.rawValue >= UInt64(names.own(model.frames)):
-      // The model does not have the frame; the rule is the same.
-      let isOwn = frames.takeOwner(of: frame).map(names.domain) == c
-      let answer: GrantStatus =
-        simulator[model.life + Int(c)] != running ? .badDomain : isOwn ? .okay : .badPage
-      if answer != .okay || isLast { try expect(status, answer, at: "copy") }
-      return answer == .okay && !isLast
-    case .frame(let frame):
-      try sync(frame)
-      (action, arguments) = (model.copyThroughFrame, [c, names.frame(frame)])
-    case .grant(let granter, let reference):
-      let (d, r) = (names.domain(granter), names.reference(reference))
-      if let next = claims.first, next.place.granter == granter, next.place.reference == reference,
-        consults(d, r, writes: writes)
-      {
-        claim = claims.removeFirst()
-      }
-      try feed(claim, d, r)
-      (action, arguments) = (model.copyThroughGrant, [c, d, r, writes ? 1 : 0])
-    }
-    let goesOn = !isLast && peek(action, arguments) == .okay
-    try take(action, arguments, goesOn ? .okay : status, claim)
-    return goesOn
-  }
-
-  public func transfer(
-    _ frame: MachineFrame, to receiver: DomainID, _ reference: GrantReference, by caller: DomainID
-  ) -> GrantStatus {
-    begin()
-    let status = inner.transfer(frame, to: receiver, reference, by: caller)
-    check([caller, receiver]) { () throws(Divergence) in
-      let (c, d) = (names.domain(caller), names.domain(receiver))
-      let (f, r) = (names.frame(frame), names.reference(reference))
-      try sync(frame)
-      if frames.isHeld, simulator[model.useCount + Int(f)] == 0, simulator[model.life + Int(c)] == running {
-        // Somebody else holds it, of whom the grant tables know nothing.
-        return try expect(status, .badPage, at: "transfer")
-      }
-      let claim = try onlyClaim(of: receiver, reference)
-      try feed(claim, d, r)
-      try take(model.transfer, [c, f, d, r], status, claim)
-      try compareOwner(frame, frames.lastOwner(of: frame))
-    }
-    return status
-  }
-
   public func size(of domain: DomainID) -> (status: GrantStatus, frames: Int, maximumFrames: Int) {
     let result = inner.size(of: domain)
     begin()
@@ -253,78 +173,6 @@ public final class FollowedGrantTables: GrantTables {
       try expect(result.status, isRunning ? .okay : .badDomain, at: "size")
     }
     return result
-  }
-
-  // MARK: Domains
-
-  public func addDomain(_ domain: DomainID, maximumFrames: Int, maximumHandles: Int) -> GrantStatus {
-    begin()
-    let status = inner.addDomain(domain, maximumFrames: maximumFrames, maximumHandles: maximumHandles)
-    if status == .okay {
-      let fits =
-        !names.isOpen
-        || (maximumFrames * GrantEntry.perFrame < model.references && maximumHandles < model.handles)
-      if !fits || names.adopt(domain) == nil { unmodelled.insert(domain) }
-    }
-    check([domain]) { () throws(Divergence) in
-      let d = names.domain(domain)
-      if status == .okay { return try oracle.take(model.create, [d]) }
-      let isKnown = domain >= .firstReserved || simulator[model.life + Int(d)] != absent
-      try expect(status, isKnown ? .badDomain : .okay, at: "addDomain")
-    }
-    return status
-  }
-
-  public func grow(_ domain: DomainID, entries: UnsafeMutableRawPointer) -> GrantStatus {
-    begin()
-    let first = inner.tableFrames(of: domain) * GrantEntry.perFrame
-    let status = inner.grow(domain, entries: entries)
-    check([domain]) { () throws(Divergence) in
-      let d = names.domain(domain)
-      let isRunning = simulator[model.life + Int(d)] == running
-      if status != .okay { return try expect(status, isRunning ? .noSpace : .badDomain, at: "grow") }
-      for r in first..<min(first + GrantEntry.perFrame, names.own(model.references)) {
-        try oracle.take(model.grow, [d, UInt64(r)])
-      }
-    }
-    return status
-  }
-
-  public func removeDomain(_ domain: DomainID) -> Bool {
-    begin()
-    let held = (0..<inner.handleCount(of: domain)).filter {
-      inner.mapping(GrantHandle(UInt32($0)), of: domain) != nil
-    }
-    let gone = inner.removeDomain(domain)
-    check([domain]) { () throws(Divergence) in
-      guard let name = names.number(domain) else { return try expect(gone, true, at: "removeDomain") }
-      let d = UInt64(name)
-      if simulator[model.life + name] == running { try oracle.take(model.retire, [d]) }
-      for handle in held {
-        let place = model.mapping(name, handle)
-        let parts = [simulator[model.mappingHost + place], simulator[model.mappingDevice + place]]
-        try oracle.take(
-          model.unmap, [d, UInt64(handle)] + parts, expecting: [GrantsModel.result(.okay)])
-      }
-      if simulator[model.life + name] == absent { return try expect(gone, true, at: "removeDomain") }
-      guard gone else { return try compareStays(d) }
-      for frame in 0..<model.frames
-      where simulator[model.isOwned + frame] == 1 && simulator[model.owner + frame] == d {
-        try oracle.take(model.free, [UInt64(frame)])
-      }
-      try oracle.take(model.forget, [d])
-      names.disown(domain)
-    }
-    if gone { unmodelled.remove(domain) }
-    return gone
-  }
-
-  /// A domain that has let go of all stays only because others have not.
-  private func compareStays(_ d: UInt64) throws(Divergence) {
-    for place in 0..<model.domains * model.handles where isUsed(place) {
-      if simulator[model.mappingGranter + place] == d { return }
-    }
-    throw oracle.divergence(at: "removeDomain", "it stays, and nobody maps its grants")
   }
 
   // MARK: The specification's side
@@ -338,7 +186,7 @@ public final class FollowedGrantTables: GrantTables {
   }
 
   /// What was read of the one entry that the call names; nil if it was not read.
-  private func onlyClaim(of granter: DomainID, _ reference: GrantReference) throws(Divergence)
+  func onlyClaim(of granter: DomainID, _ reference: GrantReference) throws(Divergence)
     -> GrantTap.Claim?
   {
     guard let claim = tap.claims.first else { return nil }
@@ -349,30 +197,34 @@ public final class FollowedGrantTables: GrantTables {
   }
 
   /// Whether the specification would look at the shared entry.
-  private func consults(_ d: UInt64, _ r: UInt64, writes: Bool) -> Bool {
-    let base = model.pinCount + 4 * model.entry(Int(d), Int(r))
-    let counts = (0..<4).map { simulator[base + $0] }
-    return counts.allSatisfy { $0 == 0 } || (writes && counts[1] == 0 && counts[3] == 0)
+  func consults(_ d: UInt64, _ r: UInt64, writes: Bool) -> Bool {
+    let counts = simulator.registers + model.pinCount + 4 * model.entry(Int(d), Int(r))
+    let isPinnedForWriting = counts[1] | counts[3] != 0
+    return counts[0] | counts[2] == 0 && !isPinnedForWriting || writes && !isPinnedForWriting
   }
 
-  private func expect<T: Equatable>(_ found: T, _ expected: T, at step: String) throws(Divergence) {
+  func expect<T: Equatable>(_ found: T, _ expected: T, at step: String) throws(Divergence) {
     if found != expected {
       throw oracle.divergence(at: step, "it answers \(found), it should be \(expected)")
     }
   }
 
   /// What an action would answer.
-  private func peek(_ action: Int, _ arguments: [UInt64]) -> GrantStatus? {
+  func peek(_ action: Int, _ arguments: [UInt64]) -> GrantStatus? {
     simulator.run(action, arguments) ? GrantsModel.status(simulator.result(0)) : nil
   }
 
   /// Takes a step that must answer a status. An entry that did not hold still is as good as none.
-  private func take(
+  func take(
     _ action: Int, _ arguments: [UInt64], _ status: GrantStatus, _ claim: GrantTap.Claim?
   ) throws(Divergence) {
     // Others than the grant tables hold the frame, or took it: what they may, the model does not know.
     let refusal: GrantStatus = action == model.transfer ? .badPage : .generalError
-    if frames.refused, status == refusal, peek(action, arguments) == .okay { return }
+    if frames.refused, status == refusal, names.isOpen || isHeldByCopy(arguments),
+      peek(action, arguments) == .okay
+    {
+      return
+    }
     if let claim, claim.isUnstable, status == .generalError, peek(action, arguments) == .okay {
       let (d, r) = (names.domain(claim.place.granter), names.reference(claim.place.reference))
       try store(d, r) { $0.type = 0 }
@@ -401,7 +253,7 @@ public final class FollowedGrantTables: GrantTables {
 
   /// Brings the specification's notion of a frame's owner up to date, as the implementation was told of it: the
   /// hypervisor gives and takes frames at any time.
-  private func sync(_ frame: MachineFrame) throws(Divergence) {
+  func sync(_ frame: MachineFrame) throws(Divergence) {
     guard names.isOpen, frame.rawValue < UInt64(names.own(model.frames)) else { return }
     let f = Int(frame.rawValue)
     let actual = frames.takeOwner(of: frame).flatMap(names.number)
@@ -411,85 +263,5 @@ public final class FollowedGrantTables: GrantTables {
     if let actual, simulator[model.life + actual] == running {
       try oracle.take(model.assign, [UInt64(f), UInt64(actual)])
     }
-  }
-
-  // MARK: Entries
-
-  /// An entry by the specification.
-  func entry(_ d: Int, _ r: Int) -> GrantsEntry {
-    let place = model.entry(d, r)
-    return GrantsEntry(
-      type: simulator[model.type + place], bit2: simulator[model.bit2 + place] == 1,
-      bit3: simulator[model.bit3 + place] == 1, bit4: simulator[model.bit4 + place] == 1,
-      domain: simulator[model.domain + place], frame: simulator[model.frame + place])
-  }
-
-  private func remember(_ place: GrantPlace) {
-    remember(names.domain(place.granter), names.reference(place.reference))
-  }
-
-  private func remember(_ d: UInt64, _ r: UInt64) {
-    images[model.entry(Int(d), Int(r))] = entry(Int(d), Int(r))
-  }
-
-  /// Makes the specification's entry what `change` makes of it, by stores of its domain.
-  func store(_ d: UInt64, _ r: UInt64, _ change: (inout GrantsEntry) -> Void) throws(Divergence) {
-    let old = entry(Int(d), Int(r))
-    var new = old
-    change(&new)
-    func bit(_ value: Bool) -> UInt64 { value ? 1 : 0 }
-    if new.type != old.type { try oracle.take(model.storeType, [d, r, new.type]) }
-    if (new.bit2, new.bit3, new.bit4) != (old.bit2, old.bit3, old.bit4) {
-      try oracle.take(model.storeFlags, [d, r, bit(new.bit2), bit(new.bit3), bit(new.bit4)])
-    }
-    if new.domain != old.domain { try oracle.take(model.storeDomain, [d, r, new.domain]) }
-    if new.frame != old.frame { try oracle.take(model.storeFrame, [d, r, new.frame]) }
-    let place = model.entry(Int(d), Int(r))
-    if images[place] != nil { change(&images[place, default: new]) }
-  }
-
-  /// What the call wrote to entries must be what the specification made of them.
-  private func compareEntries() throws(Divergence) {
-    for (place, change) in tap.changes {
-      let (d, r) = (Int(names.domain(place.granter)), Int(names.reference(place.reference)))
-      images[model.entry(d, r)]?.apply(change, names)
-    }
-    for (place, image) in images {
-      let (d, r) = (place / model.references, place % model.references)
-      let expected = entry(d, r)
-      guard image == expected else {
-        throw oracle.divergence(
-          at: "shared[domain\(d), reference\(r)]", "it leaves \(image), it should be \(expected)")
-      }
-    }
-  }
-}
-
-extension GrantsEntry {
-  /// What a change that an operation made does to the entry.
-  fileprivate mutating func apply(_ change: GrantTap.Change, _ names: GrantNames) {
-    func set(_ flags: GrantFlags, _ value: Bool) {
-      if flags.contains(.readOnly) { bit2 = value }
-      if flags.contains(.reading) { bit3 = value }
-      if flags.contains(.writing) { bit4 = value }
-    }
-    switch change {
-    case .add(let flags): set(flags, true)
-    case .clear(let flags): set(flags, false)
-    case .frame(let frame): self.frame = names.frame(MachineFrame(UInt64(frame)))
-    case .all(let word, let frame):
-      type = UInt64(word.flags.intersection(.typeMask).rawValue)
-      (bit2, bit3, bit4) = (false, false, false)
-      set(word.flags, true)
-      domain = names.domain(word.domain)
-      self.frame = names.frame(MachineFrame(UInt64(frame)))
-    }
-  }
-}
-
-extension GrantCopyEnd {
-  /// The domain whose grant it is.
-  fileprivate var granter: DomainID? {
-    if case .grant(let granter, _) = self { granter } else { nil }
   }
 }

@@ -7,77 +7,64 @@ import Logic
 import Machines
 import Specs
 
-/// Compares what grant tables remember with a state of the specification.
-struct GrantsComparison {
-  let model: GrantsModel
-  let names: GrantNames
-  let tables: any InspectableGrantTables
-  /// A register of the specification's state.
-  let state: (Int) -> UInt64
-
-  /// What differs at one entry: whether it is there, its pins, and, if it has any, its frame and grantee.
-  func entry(_ domain: DomainID, _ reference: GrantReference) -> String? {
-    let place = model.entry(Int(names.domain(domain)), Int(names.reference(reference)))
-    let view = tables.active(reference, of: domain)
-    let covers = state(model.covers + place) == 1
-    guard (view != nil) == covers else { return "the table \(covers ? "has" : "does not have") the entry" }
-    guard let view else { return nil }
-    let pins = (0..<4).map { Int(state(model.pinCount + 4 * place + $0)) }
-    let found = [view.hostRead, view.hostWrite, view.deviceRead, view.deviceWrite]
-    if found != pins { return "its pins are \(found), they should be \(pins)" }
-    if found.allSatisfy({ $0 == 0 }) { return nil }
-    let (grantee, frame) = (state(model.activeDomain + place), state(model.activeFrame + place))
-    if names.domain(view.domain) != grantee || names.frame(view.frame) != frame {
-      return "it is pinned for domain \(view.domain), frame \(view.frame), it should be \(grantee), \(frame)"
+extension FollowedGrantTables {
+  /// Compares the entry that a call named, by the names of the model: whether it is there, its pins, and, if it has
+  /// any, its frame and grantee.
+  func compareEntry(_ d: UInt64, _ r: UInt64) throws(Divergence) {
+    guard let domain = names.machineDomain(d), Int(r) < names.own(model.references) else { return }
+    let state = simulator.registers
+    let place = model.entry(Int(d), Int(r))
+    let view = inner.active(GrantReference(UInt32(r)), of: domain)
+    let covers = state[model.covers + place] == 1
+    func complain(_ reason: String) -> Divergence {
+      oracle.divergence(at: "entry \(r) of domain \(domain)", reason)
     }
-    return nil
-  }
-
-  /// What differs at one handle.
-  func mapping(_ domain: DomainID, _ handle: GrantHandle) -> String? {
-    let place = model.mapping(Int(names.domain(domain)), Int(names.handle(handle)))
-    let (host, device) = (state(model.mappingHost + place) == 1, state(model.mappingDevice + place) == 1)
-    guard let view = tables.mapping(handle, of: domain) else {
-      return host || device ? "the handle is free, it should be in use" : nil
+    guard (view != nil) == covers else {
+      throw complain("the table \(covers ? "has" : "does not have") the entry")
     }
-    let (granter, reference) = (state(model.mappingGranter + place), state(model.mappingReference + place))
+    guard let view else { return }
+    let pins = state + model.pinCount + 4 * place
     let isSame =
-      view.host == host && view.device == device
-      && view.readOnly == (state(model.mappingReadOnly + place) == 1)
-      && names.domain(view.granter) == granter && names.reference(view.reference) == reference
-    return isSame ? nil : "the handle maps \(view)"
+      UInt64(view.hostRead) == pins[0] && UInt64(view.hostWrite) == pins[1]
+      && UInt64(view.deviceRead) == pins[2] && UInt64(view.deviceWrite) == pins[3]
+    if !isSame { throw complain("its pins are \(view), they should be \((0..<4).map { pins[$0] })") }
+    if pins[0] | pins[1] | pins[2] | pins[3] == 0 { return }
+    let (grantee, frame) = (state[model.activeDomain + place], state[model.activeFrame + place])
+    if names.domain(view.domain) != grantee || names.frame(view.frame) != frame {
+      throw complain(
+        "it is pinned for domain \(view.domain), frame \(view.frame), it should be \(grantee), \(frame)")
+    }
   }
 
-  func life(_ domain: DomainID) -> String? {
-    let expected = Life.allCases[Int(state(model.life + Int(names.domain(domain))))]
+  /// Compares what a handle names.
+  func compareMapping(_ m: UInt64, _ h: UInt64) throws(Divergence) {
+    guard let domain = names.machineDomain(m), Int(h) < names.own(model.handles) else { return }
+    let state = simulator.registers
+    let place = model.mapping(Int(m), Int(h))
+    let (host, device) = (state[model.mappingHost + place] == 1, state[model.mappingDevice + place] == 1)
+    let view = inner.mapping(GrantHandle(UInt32(h)), of: domain)
+    if view == nil, !host, !device { return }
+    guard let view, view.host == host, view.device == device,
+      view.readOnly == (state[model.mappingReadOnly + place] == 1),
+      names.domain(view.granter) == state[model.mappingGranter + place],
+      names.reference(view.reference) == state[model.mappingReference + place]
+    else {
+      throw oracle.divergence(
+        at: "handle \(h) of domain \(domain)",
+        view.map { "it maps \($0)" } ?? "it is free, it should be in use")
+    }
+  }
+
+  private func compareLife(_ d: Int, _ domain: DomainID) throws(Divergence) {
+    let expected = Life.allCases[Int(simulator.registers[model.life + d])]
     let found: Life =
-      switch tables.life(of: domain) {
+      switch inner.life(of: domain) {
       case .absent: .absent
       case .running: .running
       case .dying: .dying
       }
-    return found == expected ? nil : "the domain is \(found), it should be \(expected)"
-  }
-}
-
-extension FollowedGrantTables {
-  private var comparison: GrantsComparison {
-    let simulator = simulator
-    return GrantsComparison(model: model, names: names, tables: inner) { simulator[$0] }
-  }
-
-  /// Compares the entry that a call named, by the names of the model.
-  func compareEntry(_ d: UInt64, _ r: UInt64) throws(Divergence) {
-    guard let domain = names.machineDomain(d), Int(r) < names.own(model.references) else { return }
-    if let complaint = comparison.entry(domain, GrantReference(UInt32(r))) {
-      throw oracle.divergence(at: "entry \(r) of domain \(domain)", complaint)
-    }
-  }
-
-  func compareMapping(_ m: UInt64, _ h: UInt64) throws(Divergence) {
-    guard let domain = names.machineDomain(m), Int(h) < names.own(model.handles) else { return }
-    if let complaint = comparison.mapping(domain, GrantHandle(UInt32(h))) {
-      throw oracle.divergence(at: "handle \(h) of domain \(domain)", complaint)
+    if found != expected {
+      throw oracle.divergence(at: "domain \(domain)", "the domain is \(found), it should be \(expected)")
     }
   }
 
@@ -96,9 +83,7 @@ extension FollowedGrantTables {
   func compareAll() throws(Divergence) {
     for d in 0..<names.own(model.domains) {
       guard let domain = names.machineDomain(UInt64(d)) else { continue }
-      if let complaint = comparison.life(domain) {
-        throw oracle.divergence(at: "domain \(domain)", complaint)
-      }
+      try compareLife(d, domain)
       for r in 0..<names.own(model.references) { try compareEntry(UInt64(d), UInt64(r)) }
       for h in 0..<names.own(model.handles) { try compareMapping(UInt64(d), UInt64(h)) }
     }
@@ -108,10 +93,9 @@ extension FollowedGrantTables {
     }
   }
 
-  /// Compares everything, the world around the tables too: what frames and shared entries are left as.
-  func compareAll(in world: GrantsWorld) throws(Divergence) {
+  /// Compares the world around the tables: what frames and shared entries are left as.
+  func compareSurroundings(_ world: GrantsWorld) throws(Divergence) {
     if world.frames.overdrawn { throw oracle.divergence(at: "a frame", "it is released once too often") }
-    try compareAll()
     for f in 0..<model.frames where world.frames.references[f] != useCount(f) {
       throw oracle.divergence(
         at: "frame \(f)", "it has \(world.frames.references[f]) references, it should have \(useCount(f))")

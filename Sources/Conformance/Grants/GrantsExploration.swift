@@ -63,7 +63,7 @@ private final class GrantsExplorationRun {
     world = GrantsWorld(model, maker)
     oracle = Oracle(model.programs)
     tables = FollowedGrantTables(
-      world.tables, tap: world.tap, frames: world.frames, model: model,
+      world.tables, tap: world.tap, frames: world.frameTap, model: model,
       names: GrantNames(model, isOpen: false), oracle: oracle)
     let layout = model.programs.layout
     packing = StatePacking(layout)
@@ -133,7 +133,8 @@ private final class GrantsExplorationRun {
       try call.make(tables)
       transitions += 1
       if let divergence = tables.divergence { throw divergence }
-      try tables.compareAll(in: world)
+      try tables.compareAll()
+      try tables.compareSurroundings(world)
       isThere = isUnchanged
     }
   }

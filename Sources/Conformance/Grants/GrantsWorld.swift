@@ -44,6 +44,12 @@ final class GrantsWorld {
 
   deinit { memory.deallocate() }
 
+  /// No domain is there, and no frame is anybody's.
+  func reset() {
+    tables.restore([])
+    frames.reset(modelled: model.frames)
+  }
+
   /// A frame that is always the domain's own.
   func ownFrame(of domain: Int) -> MachineFrame { MachineFrame(UInt64(model.frames + domain)) }
 
@@ -127,6 +133,14 @@ final class SmallFrames: FrameOwnership, FrameMemory {
   /// Takes a domain's frames away, of the first `count`.
   func disown(_ domain: DomainID, upTo count: Int) {
     for frame in 0..<count where owners[frame] == domain { owners[frame] = nil }
+  }
+
+  /// The first `count` frames are nobody's, and none is in use.
+  func reset(modelled count: Int) {
+    for frame in owners.indices {
+      if frame < count { owners[frame] = nil }
+      references[frame] = 0
+    }
   }
 
   /// Puts a frame into a state.

@@ -8,18 +8,28 @@ import Specs
 extension Trial {
   /// One side of a byte stream against its specification.
   public static func stream<Side: StreamSide>(_ side: Side.Type, name: String? = nil) -> Trial {
-    Trial(name ?? "Stream, \(side.role)") { bytes in
-      var outcome = TrialOutcome()
-      let world = StreamWorld(side.role, Choices(bytes))
-      do throws(Divergence) {
-        while !world.choices.areExhausted { try runStream(side, in: world, &outcome) }
-      } catch {
-        outcome.divergence = error
-      }
-      outcome.steps = world.oracle.stepCount
-      return outcome
-    }
+    Trial(
+      name ?? "Stream, \(side.role)",
+      makeRunner: {
+        let world = StreamWorld(side.role, Choices([]))
+        return { bytes in runStreams(side, in: world, bytes) }
+      })
   }
+}
+
+private func runStreams<Side: StreamSide>(_ side: Side.Type, in world: StreamWorld, _ bytes: [UInt8])
+  -> TrialOutcome
+{
+  var outcome = TrialOutcome()
+  let stepsBefore = world.oracle.stepCount
+  world.choices = Choices(bytes)
+  do throws(Divergence) {
+    while !world.choices.areExhausted { try runStream(side, in: world, &outcome) }
+  } catch {
+    outcome.divergence = error
+  }
+  outcome.steps = world.oracle.stepCount - stepsBefore
+  return outcome
 }
 
 /// One stream, from its beginning until the choices end or it breaks.
