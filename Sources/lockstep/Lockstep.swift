@@ -19,6 +19,8 @@ struct LockstepCommand: ParsableCommand {
 enum Main {
   /// Runs the verb; whatever is wrong with the arguments is exit status 2.
   static func main() {
+    // A reader of ours that went away is an error of a write, not the end of the process.
+    signal(SIGPIPE, SIG_IGN)
     do {
       var command = try LockstepCommand.parseAsRoot()
       try command.run()

@@ -24,6 +24,8 @@ struct Mutants: ParsableCommand {
     var passes = true
     for subject in try chosenSubjects(machines) {
       let line = ProgressLine(reporting)
+      let watched = Interruption.end { line.clear() }
+      defer { withExtendedLifetime(watched) {} }
       let tried = Mutex(0)
       let report: MutationReport
       do {

@@ -72,6 +72,24 @@ enum Interruption {
     }
   }
 
+  /// Ends the process with status 2 at the first SIGINT or SIGTERM, after `cleanUp`: for work that many threads are in
+  /// the midst of, and of which nothing is lost.
+  /// - Returns: what must be kept for as long as this is to be so.
+  static func end(after cleanUp: @escaping @Sendable () -> Void) -> [any DispatchSourceSignal] {
+    [SIGINT, SIGTERM].map { number in
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      source.setEventHandler {
+        cleanUp()
+        FileHandle.standardError.write(Data("lockstep: interrupted\n".utf8))
+        fflush(nil)
+        _exit(ExitStatus.couldNotRun.rawValue)
+      }
+      source.resume()
+      return source
+    }
+  }
+
   static var wanted: Bool { isRequested.load(ordering: .relaxed) }
 }
 

@@ -41,6 +41,12 @@ struct Verify: ParsableCommand {
     let line = ProgressLine(reporting)
     let chosen = try chosenSubjects(machines)
     let verifier = try makeVerifier()
+    let memory = verifier.memory
+    let watched = Interruption.end {
+      line.clear()
+      memory?.save()
+    }
+    defer { withExtendedLifetime(watched) {} }
     let results: [Verifier.Result]
     do {
       results = try verifier.verify(chosen) { line.show(String($0.prefix(100))) }

@@ -41,11 +41,8 @@ public struct SecondSolver: Sendable {
 
   private func ask(_ questions: [String], _ milliseconds: Int) -> [Satisfiability] {
     let unknown = questions.map { _ in Satisfiability.unknown }
-    let file = NSTemporaryDirectory() + "lockstep-\(UUID().uuidString).smt2"
     let text = questions.map { $0 + "\n(reset)\n" }.joined()
-    guard (try? text.write(toFile: file, atomically: false, encoding: .utf8)) != nil else { return unknown }
-    defer { try? FileManager.default.removeItem(atPath: file) }
-    guard let output = Self.run(path, ["--lang", "smt2", "--tlimit-per=\(milliseconds)", file]) else {
+    guard let output = Self.run(path, ["--lang", "smt2", "--tlimit-per=\(milliseconds)"], input: text) else {
       return unknown
     }
     let lines = output.split(separator: "\n").filter { !$0.isEmpty }
@@ -54,15 +51,20 @@ public struct SecondSolver: Sendable {
     return lines.map { $0 == "unsat" ? .unsatisfiable : $0 == "sat" ? .satisfiable : .unknown }
   }
 
-  /// What a program prints.
-  private static func run(_ path: String, _ arguments: [String]) -> String? {
+  /// What a program prints that is given a text to read.
+  private static func run(_ path: String, _ arguments: [String], input: String = "") -> String? {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: path)
     process.arguments = arguments
     let pipe = Pipe()
     process.standardOutput = pipe
     process.standardError = FileHandle.nullDevice
+    let question = Pipe()
+    process.standardInput = question
     guard (try? process.run()) != nil else { return nil }
+    // It says nothing worth a pipe's room before it has read all: there is nobody to wait for each other.
+    try? question.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+    try? question.fileHandleForWriting.close()
     let data = pipe.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
     return String(decoding: data, as: UTF8.self)
