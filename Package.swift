@@ -40,6 +40,7 @@ let package = Package(
     .executable(name: "lockstep", targets: ["lockstep"]),
     .executable(name: "FuzzRing", targets: ["FuzzRing"]),
     .executable(name: "FuzzStream", targets: ["FuzzStream"]),
+    .executable(name: "FuzzPlanted", targets: ["FuzzPlanted"]),
     .executable(name: "FuzzGrants", targets: ["FuzzGrants"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
     .library(name: "Machines", targets: ["Machines"]),
@@ -73,6 +74,13 @@ let package = Package(
     fuzzer("Ring"),
     fuzzer("Stream"),
     fuzzer("Grants"),
+    // Bugs for the drivers to find, and the fuzz target that must find them.
+    .target(
+      name: "PlantedBugs", dependencies: ["Conformance", "Machines", "Interfaces"], path: "Tests/PlantedBugs",
+      swiftSettings: fast),
+    .executableTarget(
+      name: "FuzzPlanted", dependencies: ["PlantedBugs", "Conformance", "CFuzzMain"], path: "Fuzz/Planted",
+      swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]),
 
     // The hypervisor: nothing here depends on Logic, Checker or Z3.
     .target(name: "KVM", dependencies: ["CKVM", "Interfaces"], swiftSettings: strict),
@@ -101,7 +109,7 @@ let package = Package(
     tests("Checker", ["Checker", "Logic"]),
     tests("Specs", ["Specs", "Checker", "Proofs"]),
     tests("Machines", ["Machines", "Interfaces"]),
-    tests("Conformance", ["Conformance", "Machines", "Interfaces"], fixtures: ["Fixtures"]),
+    tests("Conformance", ["Conformance", "PlantedBugs", "Machines", "Interfaces"], fixtures: ["Fixtures"]),
     tests("Hypervisor", ["Hypervisor", "KVM", "Machines"]),
     tests("Xenstore", ["Xenstore", "Machines", "Interfaces"]),
     tests("Devices", ["Devices", "Xenstore", "Machines", "Interfaces"]),

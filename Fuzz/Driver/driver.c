@@ -36,4 +36,5 @@ static int run(int argc, char **argv) {
 
 int FuzzRing_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzStream_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzPlanted_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzGrants_main(int argc, char **argv) { return run(argc, argv); }

@@ -9,9 +9,9 @@ struct Conform: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Compare the optimised machines with their specifications, exhaustively and at random.",
     discussion:
-      "Exhaustive: every state of the ring's specification at a small scope, and in each every step of the "
-      + "implementation. Random: sequences of operations, compared after every step; a failure is shrunk and "
-      + "printed with its seed.")
+      "Exhaustive: every state of each specification at a small scope, and in each every step of the "
+      + "implementation. Random: sequences of operations, compared after every step; a failure is shrunk, "
+      + "printed with its seed, and saved as an input of the machine's fuzz target.")
 
   @Option(name: .long, help: "Random operations for each machine.")
   var random = 50_000
@@ -19,8 +19,8 @@ struct Conform: ParsableCommand {
   @Option(name: .long, help: "Where the random sequences begin; the same seed tries the same ones.")
   var seed: UInt64 = 1
 
-  @Option(name: .long, help: "Slots of the rings compared exhaustively: 1, or 2, which takes long.")
-  var slots = 1
+  @Option(name: .long, help: "Slots of the rings compared exhaustively: 1 or 2; both if it is not given.")
+  var slots: Int?
 
   @Flag(name: .long, help: "Leave the exhaustive comparison out.")
   var randomOnly = false
@@ -28,30 +28,58 @@ struct Conform: ParsableCommand {
   @OptionGroup var reporting: ReportingOptions
 
   func run() throws {
-    guard slots == 1 || slots == 2 else { throw CouldNotRun("--slots \(slots): 1 or 2") }
+    if let slots, slots != 1, slots != 2 { throw CouldNotRun("--slots \(slots): 1 or 2") }
     guard random >= 1 else { throw CouldNotRun("--random \(random): at least 1 operation") }
     var holds = true
-    if !randomOnly {
-      holds = try show { GrantsExploration().run() } && holds
-      for hostile in [true, false] {
-        let back = RingExploration(OptimisedBackSide.self, slots: slots, hostile: hostile)
-        holds = try show { back.run() } && holds
-        let front = RingExploration(OptimisedFrontSide.self, slots: slots, hostile: hostile)
-        holds = try show { front.run() } && holds
-        for size in [1, 2] {
-          let reader = StreamExploration(OptimisedStreamReader.self, size: size, hostile: hostile)
-          holds = try show { reader.run() } && holds
-          let writer = StreamExploration(OptimisedStreamWriter.self, size: size, hostile: hostile)
-          holds = try show { writer.run() } && holds
-        }
+    if !randomOnly { holds = try exhaustive() }
+    for target in FuzzTarget.all {
+      for (index, trial) in target.trials.enumerated() {
+        let start = ContinuousClock.now
+        let report = RandomDriver(trial, seed: seed).run(operations: random)
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        let saved = try report.failure.map { try save(FuzzTarget.input(index, $0.bytes), for: target) }
+        holds = try show(trial.name, report, seconds: seconds, saved) && holds
       }
     }
-    for trial in Trial.all {
-      let start = ContinuousClock.now
-      let report = RandomDriver(trial, seed: seed).run(operations: random)
-      holds = try show(trial.name, report, seconds: (ContinuousClock.now - start) / .seconds(1)) && holds
-    }
     if !holds { throw ExitStatus.violated.code }
+  }
+
+  private func exhaustive() throws -> Bool {
+    var holds = try show { GrantsExploration().run() }
+    for hostile in [true, false] {
+      for size in [1, 2] {
+        holds =
+          try show { StreamExploration(OptimisedStreamReader.self, size: size, hostile: hostile).run() }
+          && holds
+        holds =
+          try show { StreamExploration(OptimisedStreamWriter.self, size: size, hostile: hostile).run() }
+          && holds
+      }
+      for slots in slots.map({ [$0] }) ?? [1, 2] {
+        holds =
+          try show { RingExploration(OptimisedBackSide.self, slots: slots, hostile: hostile).run() } && holds
+        holds =
+          try show { RingExploration(OptimisedFrontSide.self, slots: slots, hostile: hostile).run() } && holds
+      }
+    }
+    return holds
+  }
+
+  /// Saves an input that fails among the regressions of its fuzz target, where the tests replay it; outside the tree, in
+  /// the current folder.
+  /// - Returns: the file's path.
+  private func save(_ input: [UInt8], for target: FuzzTarget) throws -> String {
+    let regressions = "Fuzz/\(target.name)/regressions"
+    let isInTree = FileManager.default.fileExists(atPath: regressions)
+    let hash = input.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    let name = "random-\(String(hash, radix: 16))"
+    let path = isInTree ? "\(regressions)/\(name)" : "\(target.name)-\(name)"
+    do {
+      try Data(input).write(to: URL(filePath: path))
+    } catch {
+      throw CouldNotRun("\(path): \(error.localizedDescription)")
+    }
+    return path
   }
 
   private struct Line: Encodable {
@@ -62,6 +90,7 @@ struct Conform: ParsableCommand {
     let rate: Int?
     let divergence: String?
     let bytes: [UInt8]?
+    let saved: String?
   }
 
   private func show(_ compare: () -> ExhaustiveReport) throws -> Bool {
@@ -73,7 +102,7 @@ struct Conform: ParsableCommand {
       try printJSON(
         Line(
           comparison: report.name, scope: report.scope, states: report.states, operations: report.transitions,
-          rate: nil, divergence: divergence, bytes: nil))
+          rate: nil, divergence: divergence, bytes: nil, saved: nil))
     } else {
       print(
         "\(report.name), exhaustive, \(report.scope): \(report.states) of \(report.reachable) states, "
@@ -84,7 +113,9 @@ struct Conform: ParsableCommand {
     return report.holds
   }
 
-  private func show(_ name: String, _ report: RandomDriver.Report, seconds: Double) throws -> Bool {
+  private func show(
+    _ name: String, _ report: RandomDriver.Report, seconds: Double, _ saved: String?
+  ) throws -> Bool {
     let rate = seconds > 0 ? Int(Double(report.operations) / seconds) : 0
     let divergence = report.failure.map { "\($0.divergence)" }
     if reporting.json {
@@ -92,14 +123,15 @@ struct Conform: ParsableCommand {
         Line(
           comparison: name, scope: "random, seed \(seed)", states: nil, operations: report.operations,
           rate: rate,
-          divergence: divergence, bytes: report.failure?.bytes))
+          divergence: divergence, bytes: report.failure?.bytes, saved: saved))
     } else {
       print(
         "\(name), random, seed \(seed): \(report.operations) operations compared, \(rate)/s: "
           + (divergence == nil ? "no divergence" : "DIVERGES"))
       if let failure = report.failure {
         print(failure.divergence)
-        print("bytes of the shortest sequence found: \(failure.bytes)")
+        print("the shortest sequence found has \(failure.bytes.count) bytes")
+        if let saved { print("saved: \(saved)") }
       }
     }
     return report.failure == nil

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Conformance
+import Testing
+
+@Suite("Exhaustive conformance") struct ExhaustiveTests {
+  @Test("of byte streams: every state, every step")
+  func streams() {
+    for (hostile, readerStates, writerStates) in [(true, 608, 928), (false, 2201, 2201)] {
+      let reader = StreamExploration(OptimisedStreamReader.self, size: 2, hostile: hostile).run()
+      let writer = StreamExploration(OptimisedStreamWriter.self, size: 2, hostile: hostile).run()
+      for (report, states) in [(reader, readerStates), (writer, writerStates)] {
+        #expect(report.holds, "\(report)")
+        #expect(report.states == states && report.reachable == states, "\(report)")
+      }
+    }
+  }
+
+  @Test("of rings of one slot: every state, every step")
+  func rings() {
+    let back = RingExploration(OptimisedBackSide.self, slots: 1, hostile: true).run(countsReachable: false)
+    let front = RingExploration(OptimisedFrontSide.self, slots: 1, hostile: true).run(countsReachable: false)
+    #expect(back.holds && back.states == 200_704, "\(back)")
+    #expect(front.holds && front.states == 29_184, "\(front)")
+  }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Conformance
+
+/// A bug planted in an optimised machine, and how each driver is set on it.
+public struct PlantedBug: Sendable, CustomStringConvertible {
+  /// "Ring, missedFence".
+  public let description: String
+  public let trial: Trial
+  /// Explores exhaustively, until it is found.
+  public let explore: @Sendable () -> [ExhaustiveReport]
+
+  public static let all: [PlantedBug] = rings + streams + GrantBug.allCases.map(grants)
+
+  private static let rings = [
+    ring(PlantedBackSide<0>.self, .unboundedProducer), ring(PlantedBackSide<1>.self, .boundWithoutUnanswered),
+    ring(PlantedBackSide<2>.self, .eventOffByOne), ring(PlantedBackSide<3>.self, .missedFence),
+    ring(PlantedBackSide<4>.self, .doubleFetch), ring(PlantedBackSide<5>.self, .noSecondLook),
+    ring(PlantedBackSide<6>.self, .asksTooEarly),
+  ]
+  private static let streams = [
+    stream(PlantedStreamReader<0>.self, .unboundedProducer),
+    stream(PlantedStreamReader<1>.self, .indexBeforeBytes),
+    stream(PlantedStreamReader<2>.self, .indexOffByOne), stream(PlantedStreamReader<3>.self, .doubleFetch),
+    stream(PlantedStreamReader<4>.self, .oneByteShort),
+  ]
+
+  private static func ring<Side: RingSide>(_ side: Side.Type, _ bug: RingBug) -> PlantedBug {
+    PlantedBug(description: "Ring, \(bug)", trial: .ring(side)) {
+      [true, false].map { RingExploration(side, slots: 2, hostile: $0).run(countsReachable: false) }
+    }
+  }
+
+  private static func stream<Side: StreamSide>(_ side: Side.Type, _ bug: StreamBug) -> PlantedBug {
+    PlantedBug(description: "Stream, \(bug)", trial: .stream(side)) {
+      [true, false].map { StreamExploration(side, size: 2, hostile: $0).run(countsReachable: false) }
+    }
+  }
+
+  private static func grants(_ bug: GrantBug) -> PlantedBug {
+    PlantedBug(description: "Grants, \(bug)", trial: .grants(bug.maker)) {
+      [GrantsExploration(bug.maker).run()]
+    }
+  }
+}
