@@ -10,7 +10,7 @@ struct LockstepCommand: ParsableCommand {
     abstract: "A hypervisor held to its specification.",
     discussion: "Exit status: 0 it holds, 1 it is violated (or the guest crashed), 2 it could not be run.",
     subcommands: [
-      Verify.self, Explore.self, BoundedModelCheck.self, Mutants.self, Conform.self, Run.self,
+      Verify.self, Explore.self, BoundedModelCheck.self, Mutants.self, Conform.self, Bench.self, Run.self,
       ReplayTrace.self,
     ])
 }

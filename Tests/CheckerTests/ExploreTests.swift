@@ -97,6 +97,18 @@ func explore(
     }
   }
 
+  @Test("leaving out what is redundant changes no state, depth or count", arguments: [false, true])
+  func redundancy(symmetry: Bool) throws {
+    for (machine, actors) in [(Bakery(), 2), (Bakery(), 3), (Tangle(), 3), (Tangle(), 2)]
+      as [(Machine, UInt64)]
+    {
+      let fewer = try explore(machine, actors: actors, symmetry: symmetry)
+      let all = try explore(machine, actors: actors, symmetry: symmetry) { $0.leavesOutRedundant = false }
+      #expect(PlainExploration(fewer) == PlainExploration(all))
+      #expect(fewer.taken <= all.taken)
+    }
+  }
+
   @Test("counts are as pinned")
   func pinned() throws {
     let found = try explore(Bakery())

@@ -30,6 +30,35 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
     }
   }
 
+  @Test("is explored alike whether what is redundant is left out or not", arguments: subjects.map(\.name))
+  func redundancy(name: String) throws {
+    let subject = try #require(subjects.first { $0.name == name })
+    var all = ExplorationOptions()
+    all.leavesOutRedundant = false
+    for scope in subject.scopes {
+      let specification = try subject.make().trace()
+      let some = try Explorer(specification, scope: scope)
+      let every = try Explorer(specification, scope: scope, options: all)
+      let (fewer, found) = (some.run(), every.run())
+      #expect(fewer.states == found.states)
+      #expect(fewer.transitions == found.transitions)
+      #expect(fewer.depth == found.depth)
+      #expect(fewer.deadlocks == found.deadlocks)
+      #expect(fewer.witnesses.map(\.isReached) == found.witnesses.map(\.isReached))
+      #expect(fewer.taken < found.taken)
+      if found.states < 100_000 {
+        let states = Set((0..<every.stateCount).map(every.state))
+        #expect(Set((0..<some.stateCount).map(some.state)) == states)
+      }
+    }
+    for mutant in subject.mutants {
+      let specification = try mutant.make().trace()
+      let fewer = try Explorer(specification, scope: subject.scopes[0]).run()
+      let found = try Explorer(specification, scope: subject.scopes[0], options: all).run()
+      #expect(fewer.counterexample?.steps.count == found.counterexample?.steps.count, "\(mutant.name)")
+    }
+  }
+
   @Test("is proved at real size by both solvers, and the canary is found", arguments: ["Stream", "Grants"])
   func verified(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })

@@ -3,7 +3,7 @@
 import Logic
 
 /// An action with given arguments.
-struct ActionInstance {
+struct ActionInstance: Hashable {
   /// Into the specification's actions.
   let action: Int
   let arguments: [UInt64]

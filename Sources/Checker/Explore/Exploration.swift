@@ -6,6 +6,11 @@ import Logic
 public struct ExplorationOptions: Sendable {
   /// Whether states that differ by a renaming of interchangeable names count as one.
   public var usesSymmetry = true
+  /// Whether an action is left out in a state where it only leads to what others lead to as fast. The states found,
+  /// their depths and the transitions counted are the same.
+  public var leavesOutRedundant = true
+  /// Whether machine code is run, where there can be; otherwise the register programs are interpreted.
+  public var isNative = true
   /// In bytes; where it is reached the exploration ends with `.outOfMemory`.
   public var memoryLimit = 4 << 30
   /// Steps from an initial state beyond which nothing is explored.
@@ -54,6 +59,8 @@ public struct Exploration: Sendable {
   public let initialStates: Int
   /// Actions possible, over the states explored.
   public let transitions: Int
+  /// How many of those were followed to a successor: not those that change nothing or were left out.
+  public let taken: Int
   /// The longest of the shortest ways to a state.
   public let depth: Int
   /// States explored in which no action is possible.

@@ -6,6 +6,8 @@ import Logic
 struct ExplorationCode {
   let packed: PackedLayout
   let instances: [ActionInstance]
+  /// Nil: every possible instance is taken.
+  let redundancy: Redundancy?
   /// The invariants checked, by index into the specification's.
   let invariants: [Int]
   let code: [Instruction]
@@ -20,7 +22,8 @@ struct ExplorationCode {
   /// Answers 1 where all assumptions hold.
   let assumptions: Int
 
-  init(_ packed: PackedLayout) {
+  /// - Parameter symmetry: nil if every possible instance is to be taken.
+  init(_ packed: PackedLayout, leavingOut symmetry: Symmetry?) {
     self.packed = packed
     let layout = packed.layout
     let specification = layout.specification
@@ -33,13 +36,18 @@ struct ExplorationCode {
       }
     }
     instances = plans.map(\.instance)
+    redundancy = symmetry.map {
+      Redundancy(plans, elaborator, layout, renamed: $0.renamed(plans.map(\.instance), in: specification))
+    }
     invariants = specification.invariants.indices.filter {
       specification.invariants[$0].reading != .proofOnly
     }
     let tree = DecisionTree(compiler: compiler)
 
     successors = 0
-    SuccessorCompilation(packed: packed, compiler: compiler, tree: tree, before: before).compile(plans)
+    SuccessorCompilation(
+      packed: packed, compiler: compiler, tree: tree, before: before, asksRedundant: redundancy != nil
+    ).compile(plans)
     compiler.append(Instruction(operation: .end, c: 0))
 
     let reading = Evaluation(elaborator, state: before)

@@ -46,7 +46,9 @@ extension Explorer {
     packed.pack(r, into: from)
     batch.clear()
     defer { batch.clear() }
-    _ = batch.collect(from: from, 0, instructions, code.successors, r)
+    // Whatever was left out, a state that was found is led to by what is possible.
+    let nothing = [UInt64](repeating: 0, count: max(1, code.redundancy?.words ?? 0))
+    _ = batch.collect(from: from, 0, redundant: nothing, executable, code.successors, r)
     symmetry.canonicalize(batch)
     for index in 0..<batch.count {
       let successor = batch.successors + index * packed.words

@@ -16,10 +16,10 @@ extension Explorer {
     /// Tries every value for the free registers from `index` on.
     func assign(_ index: Int) -> Bool {
       guard index < free.count else {
-        guard Instruction.run(instructions, from: code.assumptions, r) != 0 else { return true }
+        guard executable.run(from: code.assumptions, r) != 0 else { return true }
         packed.pack(r, into: packedState)
         symmetry.canonicalize(packedState)
-        return store.insert(packedState, store.hash(packedState), parent: StateStore.noParent) != .outOfMemory
+        return store.insert(packedState, store.hash(packedState), parent: StateStore.noParent) != nil
       }
       let component = layout.owner(of: free[index]).component
       let largest = layout.places[component]?.largest ?? 0

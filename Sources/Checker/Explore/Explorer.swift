@@ -18,12 +18,13 @@ public final class Explorer {
   let store: StateStore
   /// Registers of the code: constants below 0, then the state, then temporaries.
   let r: UnsafeMutablePointer<UInt64>
-  let instructions: UnsafeMutablePointer<Instruction>
+  let executable: Executable
   private let memory: UnsafeMutablePointer<UInt64>
   private let unpacking: [Unpacking]
   let batch: SuccessorBatch
 
   private(set) var transitions = 0
+  private(set) var taken = 0
   private(set) var deadlocks = 0
   private(set) var depth = 0
   private(set) var initialCount = 0
@@ -44,9 +45,11 @@ public final class Explorer {
     layout = try StateLayout(specification, scope: scope)
     try ExplorationCode.checkSizes(layout)
     packed = PackedLayout(layout)
-    code = ExplorationCode(packed)
     symmetry = Symmetry(packed, isOn: options.usesSymmetry)
-    guard let store = StateStore(words: packed.words, memoryLimit: options.memoryLimit) else {
+    code = ExplorationCode(packed, leavingOut: options.leavesOutRedundant ? symmetry : nil)
+    let setWords = code.redundancy?.words ?? 0
+    guard let store = StateStore(words: packed.words, setWords: setWords, memoryLimit: options.memoryLimit)
+    else {
       throw SpecificationError(
         "\(options.memoryLimit) bytes of address space are not to be had; lower the limit")
     }
@@ -64,15 +67,13 @@ public final class Explorer {
     r = memory + below
     for (index, value) in code.constants.enumerated() { r[-1 - index] = value }
     r.update(from: layout.initialRegisters, count: layout.count)
-    instructions = .allocate(capacity: code.code.count)
-    instructions.initialize(from: code.code, count: code.code.count)
+    executable = Executable(
+      code.code, constants: code.constants, registerCount: code.registerCount, words: packed.words,
+      isNative: options.isNative)
     batch = SuccessorBatch(packed, instanceCount: code.instances.count)
   }
 
-  deinit {
-    memory.deallocate()
-    instructions.deallocate()
-  }
+  deinit { memory.deallocate() }
 
   /// Explores.
   /// - Parameters:
@@ -113,7 +114,7 @@ public final class Explorer {
       }
       explored += 1
       if explored == levelEnd || batch.isFull {
-        guard insertBatch() else { return result(.outOfMemory, seconds()) }
+        guard insertBatch(next: levelEnd) else { return result(.outOfMemory, seconds()) }
         if store.count >= options.maximumStates { return result(.outOfStates, seconds()) }
       }
     }
@@ -123,7 +124,7 @@ public final class Explorer {
   private func result(_ outcome: Exploration.Outcome, _ seconds: Double) -> Exploration {
     Exploration(
       specification: layout.specification.name, scope: layout.scope, outcome: outcome, states: store.count,
-      initialStates: initialCount, transitions: transitions, depth: depth, deadlocks: deadlocks,
+      initialStates: initialCount, transitions: transitions, taken: taken, depth: depth, deadlocks: deadlocks,
       witnesses: zip(layout.specification.witnesses, reached).map { ($0.name, $1) },
       usesSymmetry: symmetry.isUseful, seconds: seconds)
   }
@@ -139,13 +140,16 @@ public final class Explorer {
   /// Checks a state and collects its successors.
   private func visit(_ number: Int) -> Counterexample.Violation? {
     load(number)
-    let failed = Instruction.run(instructions, from: code.claims, r)
+    let failed = executable.run(from: code.claims, r)
     if failed != 0 { return violation(of: failed - 1, in: number) }
     for index in reached.indices where !reached[index] {
-      reached[index] = Instruction.run(instructions, from: code.witnesses[index], r) != 0
+      reached[index] = executable.run(from: code.witnesses[index], r) != 0
     }
     guard depth < options.maximumDepth else { return nil }
-    let possible = batch.collect(from: store.state(number), number, instructions, code.successors, r)
+    let before = batch.count
+    let possible = batch.collect(
+      from: store.state(number), number, redundant: store.redundant(number), executable, code.successors, r)
+    taken += batch.count - before
     transitions += possible
     if possible == 0 {
       deadlocks += 1
@@ -164,10 +168,10 @@ public final class Explorer {
   }
 
   /// Adds the successors collected to the set; false where memory ends.
-  private func insertBatch() -> Bool {
+  private func insertBatch(next: Int) -> Bool {
     defer { batch.clear() }
     symmetry.canonicalize(batch)
-    return batch.insert(into: store)
+    return batch.insert(into: store, code.redundancy, next: next)
   }
 
   // MARK: States afterwards

@@ -6,6 +6,8 @@
 /// hash only says where to look.
 package final class StateStore {
   let words: Int
+  /// From one state to the next; after its words there is room for a set of what need not be taken in it.
+  private let stride: Int
   package private(set) var count = 0
   let states: UnsafeMutablePointer<UInt64>
   private let parents: UnsafeMutablePointer<UInt32>
@@ -19,14 +21,17 @@ package final class StateStore {
 
   static let noParent = UInt32.max
 
-  /// - Parameter memoryLimit: in bytes, for all of it.
+  /// - Parameters:
+  ///   - setWords: words of a set of action instances.
+  ///   - memoryLimit: in bytes, for all of it.
   /// - Returns: nil if the address space cannot hold it.
-  package init?(words: Int, memoryLimit: Int) {
+  package init?(words: Int, setWords: Int = 0, memoryLimit: Int) {
     self.words = words
+    stride = words + setWords
     self.memoryLimit = memoryLimit
-    capacity = min(memoryLimit / (words * 8 + 4) + 1, Int(UInt32.max) - 1)
+    capacity = min(memoryLimit / (stride * 8 + 4) + 1, Int(UInt32.max) - 1)
     let initialTable = 1 << 12
-    guard let states = FlatMemory<UInt64>(capacity: capacity * words),
+    guard let states = FlatMemory<UInt64>(capacity: capacity * stride),
       let parents = FlatMemory<UInt32>(capacity: capacity),
       let table = FlatMemory<UInt64>(capacity: initialTable)
     else { return nil }
@@ -38,14 +43,17 @@ package final class StateStore {
     tableMask = initialTable - 1
   }
 
-  package func state(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + number &* words }
+  package func state(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + number &* stride }
+
+  /// The set of action instances that need not be taken in a state; empty at first.
+  func redundant(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + (number &* stride &+ words) }
 
   package func parent(of number: Int) -> Int? {
     parents[number] == Self.noParent ? nil : Int(parents[number])
   }
 
   /// Bytes in use.
-  var bytes: Int { count * (words * 8 + 4) + (tableMask + 1) * 8 }
+  var bytes: Int { count * (stride * 8 + 4) + (tableMask + 1) * 8 }
 
   // MARK: Adding states
 
@@ -54,7 +62,10 @@ package final class StateStore {
   /// Adds a state if it is new.
   /// - Parameter parent: the number of the state that it was found from; nil for an initial one.
   package func insert(_ state: UnsafePointer<UInt64>, parent: Int?) -> Insertion {
-    insert(state, hash(state), parent: parent.map { UInt32(truncatingIfNeeded: $0) } ?? Self.noParent)
+    let before = count
+    let parent = parent.map { UInt32(truncatingIfNeeded: $0) } ?? Self.noParent
+    guard insert(state, hash(state), parent: parent) != nil else { return .outOfMemory }
+    return count > before ? .new : .known
   }
 
   @inline(__always)
@@ -71,27 +82,29 @@ package final class StateStore {
   @inline(__always)
   func touch(_ hash: UInt64) -> UInt64 { table.base[Int(truncatingIfNeeded: hash) & tableMask] }
 
+  /// Adds a state if it is new.
+  /// - Returns: its number; nil where memory ends.
   @inline(__always)
-  func insert(_ state: UnsafePointer<UInt64>, _ hash: UInt64, parent: UInt32) -> Insertion {
-    if count &* 8 > tableMask &* 5, !grow() { return .outOfMemory }
+  func insert(_ state: UnsafePointer<UInt64>, _ hash: UInt64, parent: UInt32) -> Int? {
+    if count &* 8 > tableMask &* 5, !grow() { return nil }
     let tag = hash & 0xFFFF_FFFF_0000_0000
     var position = Int(truncatingIfNeeded: hash) & tableMask
     while true {
       let entry = table.base[position]
       if entry == 0 { break }
       if entry & 0xFFFF_FFFF_0000_0000 == tag {
-        let known = self.state(Int(entry & 0xFFFF_FFFF) &- 1)
-        if isEqual(known, state) { return .known }
+        let number = Int(entry & 0xFFFF_FFFF) &- 1
+        if isEqual(self.state(number), state) { return number }
       }
       position = (position &+ 1) & tableMask
     }
-    guard count < capacity, bytes < memoryLimit else { return .outOfMemory }
+    guard count < capacity, bytes < memoryLimit else { return nil }
     let slot = self.state(count)
     for word in 0..<words { slot[word] = state[word] }
     parents[count] = parent
     count &+= 1
     table.base[position] = tag | UInt64(count)
-    return .new
+    return count &- 1
   }
 
   @inline(__always)

@@ -12,6 +12,8 @@ final class SuccessorBatch {
   private let instances: UnsafeMutablePointer<Int32>
   private let parents: UnsafeMutablePointer<UInt32>
   private let hashes: UnsafeMutablePointer<UInt64>
+  /// How each was renamed.
+  let renamings: UnsafeMutablePointer<Int>
   private let slots: UnsafeMutablePointer<PackedSlot>
   private var output: SuccessorBuffer
   /// What was read ahead, so that reading it is not optimised away.
@@ -24,6 +26,8 @@ final class SuccessorBatch {
     instances = .allocate(capacity: capacity)
     parents = .allocate(capacity: capacity)
     hashes = .allocate(capacity: capacity)
+    renamings = .allocate(capacity: capacity)
+    renamings.initialize(repeating: 0, count: capacity)
     slots = .allocate(capacity: packed.slots.count)
     slots.initialize(from: packed.slots, count: packed.slots.count)
     output = SuccessorBuffer(
@@ -35,6 +39,7 @@ final class SuccessorBatch {
     instances.deallocate()
     parents.deallocate()
     hashes.deallocate()
+    renamings.deallocate()
     slots.deallocate()
   }
 
@@ -43,15 +48,18 @@ final class SuccessorBatch {
   func clear() { count = 0 }
 
   /// Appends the successors of a state whose registers are loaded.
+  /// - Parameter redundant: the set of instances that need not be taken, where the code asks for it.
   /// - Returns: how many action instances are possible.
   func collect(
-    from state: UnsafeMutablePointer<UInt64>, _ number: Int, _ code: UnsafePointer<Instruction>, _ start: Int,
+    from state: UnsafeMutablePointer<UInt64>, _ number: Int, redundant: UnsafePointer<UInt64>,
+    _ executable: Executable, _ start: Int,
     _ r: UnsafeMutablePointer<UInt64>
   ) -> Int {
     output.explored = state
     output.successorCount = count
     output.possible = 0
-    _ = Instruction.run(code, from: start, r, &output)
+    output.redundant = redundant
+    _ = executable.run(from: start, r, &output)
     for index in count..<output.successorCount { parents[index] = UInt32(truncatingIfNeeded: number) }
     count = output.successorCount
     return output.possible
@@ -61,15 +69,20 @@ final class SuccessorBatch {
   func instance(_ index: Int) -> Int { Int(instances[index]) }
 
   /// Adds all to the store; false where memory ends.
-  func insert(into store: StateStore) -> Bool {
+  /// - Parameter next: the first state of the level that the successors are of.
+  func insert(into store: StateStore, _ redundancy: Redundancy?, next: Int) -> Bool {
     for index in 0..<count {
       let hash = store.hash(successors + index &* words)
       hashes[index] = hash
       touched &+= store.touch(hash)
     }
     for index in 0..<count {
-      let insertion = store.insert(successors + index &* words, hashes[index], parent: parents[index])
-      if insertion == .outOfMemory { return false }
+      guard let number = store.insert(successors + index &* words, hashes[index], parent: parents[index])
+      else { return false }
+      // One of the shortest ways to it, and perhaps not the first.
+      if let redundancy, number >= next {
+        redundancy.add(after: instance(index), renaming: renamings[index], to: store.redundant(number))
+      }
     }
     return true
   }

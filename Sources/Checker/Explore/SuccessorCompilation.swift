@@ -9,6 +9,8 @@ struct SuccessorCompilation {
   let compiler: TermCompiler
   let tree: DecisionTree
   let before: any StateView
+  /// Whether the code asks of each instance if it need be taken.
+  let asksRedundant: Bool
   private var elaborator: Elaborator { compiler.elaborator }
 
   func compile(_ plans: [InstancePlan]) {
@@ -36,9 +38,12 @@ struct SuccessorCompilation {
     plans.enumerated().filter { !$0.element.writes.isEmpty }.map { number, plan in
       let conditions = plan.guards + plan.changes.filter { !plan.guards.contains($0) }
       return DecisionTree.Item(conditions: conditions) { known in
+        let skip = TermCompiler.Label()
+        if asksRedundant { compiler.jump(.jumpIfRedundant, Int32(number), to: skip) }
         compiler.append(Instruction(operation: .begin))
         for write in plan.writes { emit(write, plan, known) }
         compiler.append(Instruction(operation: .emit, c: Int32(number)))
+        compiler.place(skip)
       }
     }
   }

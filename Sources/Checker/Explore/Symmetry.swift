@@ -9,13 +9,27 @@ import Logic
 struct Symmetry {
   /// A renaming of one state: where each scalar goes, and what its value becomes.
   private struct Renaming {
+    /// Scalars of one word that move to another by as many bits, and keep their values or have bits inverted.
+    struct Shift {
+      let from: Int
+      let to: Int
+      let mask: UInt64
+      /// To the left, cyclically.
+      let distance: UInt64
+    }
+    /// A scalar whose values become others.
     struct Move {
       let from: PackedSlot
       let to: PackedSlot
-      /// The new value, by the old; nil where values stay.
-      let values: [UInt64]?
+      /// The new value, by the old.
+      let values: [UInt64]
     }
-    let moves: [Move]
+    var shifts: [Shift] = []
+    /// By word of the result: bits inverted in the end.
+    var inverted: [UInt64]
+    var moves: [Move] = []
+    /// By sort: what each value becomes.
+    let permutation: [String: [UInt64]]
   }
 
   private let renamings: [Renaming]
@@ -88,17 +102,52 @@ struct Symmetry {
 
   private static func renaming(_ permutation: [String: [UInt64]], _ packed: PackedLayout) -> Renaming {
     let layout = packed.layout
-    let moves = packed.registers.map { register in
+    var renaming = Renaming(
+      inverted: Array(repeating: 0, count: packed.words), permutation: permutation)
+    struct Group: Hashable {
+      let from, to: Int32
+      let distance: Int
+    }
+    var groups: [Group: UInt64] = [:]
+    for register in packed.registers {
       let (index, keys) = layout.owner(of: register)
       let component = layout.specification.components[index]
       let renamed = zip(component.keys, keys).map { sort, key in permutation[sort.name]?[Int(key)] ?? key }
       guard let target = layout.register(index, renamed) else {
         preconditionFailure("a renamed key is a key")
       }
-      return Renaming.Move(
-        from: packed.slots[register], to: packed.slots[target], values: permutation[component.sort.name])
+      let (from, to) = (packed.slots[register], packed.slots[target])
+      let values = permutation[component.sort.name] ?? []
+      let difference = values.first ?? 0
+      guard values.indices.allSatisfy({ values[$0] == UInt64($0) ^ difference }) else {
+        renaming.moves.append(Renaming.Move(from: from, to: to, values: values))
+        continue
+      }
+      renaming.inverted[Int(to.word)] |= difference << UInt64(to.shift)
+      let distance = (Int(to.shift) - Int(from.shift)) & 63
+      groups[Group(from: from.word, to: to.word, distance: distance), default: 0] |= from.mask
     }
-    return Renaming(moves: moves)
+    renaming.shifts = groups.map { group, mask in
+      Renaming.Shift(
+        from: Int(group.from), to: Int(group.to), mask: mask, distance: UInt64(group.distance))
+    }
+    return renaming
+  }
+
+  /// What each instance becomes, by renaming; −1 where that is none of them. The first changes nothing.
+  func renamed(_ instances: [ActionInstance], in specification: Specification) -> [[Int]] {
+    var numbers: [ActionInstance: Int] = [:]
+    for (number, instance) in instances.enumerated() { numbers[instance] = number }
+    return [Array(instances.indices)]
+      + renamings.map { renaming in
+        instances.map { instance in
+          let parameters = specification.actions[instance.action].parameters
+          let arguments = zip(parameters, instance.arguments).map { parameter, value in
+            renaming.permutation[parameter.sort.name]?[Int(value)] ?? value
+          }
+          return numbers[ActionInstance(action: instance.action, arguments: arguments)] ?? -1
+        }
+      }
   }
 
   // MARK: The least renaming
@@ -106,26 +155,45 @@ struct Symmetry {
   /// Replaces every successor by the least of its renamings.
   func canonicalize(_ batch: SuccessorBatch) {
     guard isUseful else { return }
-    for index in 0..<batch.count { canonicalize(batch.successors + index &* words) }
+    for index in 0..<batch.count {
+      batch.renamings[index] = canonicalize(batch.successors + index &* words)
+    }
   }
 
   /// Replaces a packed state by the least of its renamings.
-  func canonicalize(_ state: UnsafeMutablePointer<UInt64>) {
-    guard isUseful else { return }
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2 * words) { scratch in
-      guard let candidate = scratch.baseAddress else { return }
+  /// - Returns: which one that is; 0 is the one that changes nothing.
+  @discardableResult
+  func canonicalize(_ state: UnsafeMutablePointer<UInt64>) -> Int {
+    guard isUseful else { return 0 }
+    return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2 * words) { scratch in
+      guard let candidate = scratch.baseAddress else { return 0 }
       let best = candidate + words
+      var chosen = 0
       best.update(from: state, count: words)
-      for renaming in renamings {
-        candidate.update(repeating: 0, count: words)
-        for move in renaming.moves {
-          var value = (state[Int(move.from.word)] & move.from.mask) &>> UInt64(move.from.shift)
-          if let values = move.values { value = values[Int(value)] }
-          candidate[Int(move.to.word)] |= value &<< UInt64(move.to.shift)
+      for (index, renaming) in renamings.enumerated() {
+        rename(state, renaming, into: candidate)
+        if isLess(candidate, best) {
+          best.update(from: candidate, count: words)
+          chosen = index + 1
         }
-        if isLess(candidate, best) { best.update(from: candidate, count: words) }
       }
       state.update(from: best, count: words)
+      return chosen
+    }
+  }
+
+  @inline(__always)
+  private func rename(
+    _ state: UnsafePointer<UInt64>, _ renaming: Renaming, into result: UnsafeMutablePointer<UInt64>
+  ) {
+    for word in 0..<words { result[word] = renaming.inverted[word] }
+    for shift in renaming.shifts {
+      let bits = state[shift.from] & shift.mask
+      result[shift.to] ^= bits &<< shift.distance | bits &>> ((0 &- shift.distance) & 63)
+    }
+    for move in renaming.moves {
+      let value = move.values[Int((state[Int(move.from.word)] & move.from.mask) &>> UInt64(move.from.shift))]
+      result[Int(move.to.word)] |= value &<< UInt64(move.to.shift)
     }
   }
 

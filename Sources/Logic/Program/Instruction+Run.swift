@@ -16,6 +16,8 @@ package struct SuccessorBuffer {
   package var successorCount = 0
   /// How many action instances are possible.
   package var possible = 0
+  /// The set of action instances that need not be taken, a bit each; read only by code that asks for it.
+  package var redundant: UnsafePointer<UInt64>
 
   package init(
     words: Int, explored: UnsafeMutablePointer<UInt64>, successors: UnsafeMutablePointer<UInt64>,
@@ -26,6 +28,7 @@ package struct SuccessorBuffer {
     self.successors = successors
     self.instances = instances
     self.slots = slots
+    redundant = UnsafePointer(successors)
   }
 }
 
@@ -86,6 +89,12 @@ extension Instruction {
       case .jumpIfNotLess: if r[Int(i.a)] >= r[Int(i.b)] { next = code + Int(i.target) }
       case .jumpIfLessOrEqual: if r[Int(i.a)] <= r[Int(i.b)] { next = code + Int(i.target) }
       case .jumpIfNotLessOrEqual: if r[Int(i.a)] > r[Int(i.b)] { next = code + Int(i.target) }
+      case .jumpIfRedundant:
+        guard let output else { return 0 }
+        let number = Int(i.a)
+        if output.pointee.redundant[number &>> 6] &>> UInt64(number & 63) & 1 != 0 {
+          next = code + Int(i.target)
+        }
       case .end: return Int(i.c)
       case .begin, .insert, .insertAt, .emit, .count:
         guard let output else { return 0 }

@@ -42,6 +42,18 @@ package struct Instruction: Sendable {
     case emit
     /// c more action instances are possible.
     case count
+    /// Go to instruction `target`, if action instance a (a number) need not be taken.
+    case jumpIfRedundant
+  }
+
+  /// Whether `target` is an instruction, not a register.
+  var isJump: Bool {
+    switch operation {
+    case .jump, .jumpIfZero, .jumpIfNotZero, .jumpIfEqual, .jumpIfNotEqual, .jumpIfLess, .jumpIfNotLess,
+      .jumpIfLessOrEqual, .jumpIfNotLessOrEqual, .jumpIfRedundant:
+      true
+    default: false
+    }
   }
 
   package var operation: Operation

@@ -4,6 +4,7 @@
 public final class ProgramSet: Sendable {
   public let layout: StateLayout
   let code: [Instruction]
+  let executable: Executable
   let constants: [UInt64]
   let registerCount: Int
   let programs: [Program]
@@ -22,10 +23,13 @@ public final class ProgramSet: Sendable {
     let resultCount: Int
   }
 
-  /// - Parameter unrollLimit: up to how many entries a bulk update or a guard over all indices is written out; beyond,
-  ///   it is a loop.
+  /// - Parameters:
+  ///   - unrollLimit: up to how many entries a bulk update or a guard over all indices is written out; beyond,
+  ///     it is a loop.
+  ///   - isNative: whether machine code is made of it, where that can be; otherwise it is interpreted.
   /// - Throws: what `StateLayout` throws.
-  public init(_ specification: Specification, scope: Scope, unrollLimit: Int = 64) throws(SpecificationError)
+  public init(_ specification: Specification, scope: Scope, unrollLimit: Int = 64, isNative: Bool = true)
+    throws(SpecificationError)
   {
     let layout = try StateLayout(specification, scope: scope)
     let elaborator = Elaborator(specification, scope: scope)
@@ -50,5 +54,7 @@ public final class ProgramSet: Sendable {
     code = compiler.code
     constants = compiler.constants
     registerCount = compiler.registerCount
+    executable = Executable(
+      compiler.code, constants: compiler.constants, registerCount: compiler.registerCount, isNative: isNative)
   }
 }

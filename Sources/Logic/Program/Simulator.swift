@@ -19,7 +19,7 @@ public final class Simulator {
   public var layout: StateLayout { programs.layout }
   private let memory: UnsafeMutablePointer<UInt64>
   private let r: UnsafeMutablePointer<UInt64>
-  private let code: UnsafePointer<Instruction>
+  private let executable: Executable
   private var last: ProgramSet.Program?
 
   public init(_ programs: ProgramSet) {
@@ -32,17 +32,12 @@ public final class Simulator {
     }
     self.memory = memory.bindMemory(to: UInt64.self, capacity: total)
     r = self.memory + below
-    let code = UnsafeMutablePointer<Instruction>.allocate(capacity: programs.code.count)
-    code.initialize(from: programs.code, count: programs.code.count)
-    self.code = UnsafePointer(code)
+    executable = programs.executable
     for (index, value) in programs.constants.enumerated() { r[-1 - index] = value }
     reset()
   }
 
-  deinit {
-    free(memory)
-    code.deallocate()
-  }
+  deinit { free(memory) }
 
   // MARK: The state
 
@@ -113,7 +108,7 @@ public final class Simulator {
     for (index, largest) in program.largest.enumerated() where r[programs.arguments + index] > largest {
       return false
     }
-    guard Instruction.run(code, from: program.start, r) != 0 else { return false }
+    guard executable.run(from: program.start, r) != 0 else { return false }
     last = program
     return true
   }
@@ -140,7 +135,7 @@ public final class Simulator {
   public func commit() {
     guard let program = last else { return }
     last = nil
-    _ = Instruction.run(code, from: program.commit, r)
+    _ = executable.run(from: program.commit, r)
   }
 
   /// What `commit` would change.
@@ -149,7 +144,7 @@ public final class Simulator {
     var after: [Int: UInt64] = [:]
     var next = program.commit
     while true {
-      let instruction = code[next]
+      let instruction = programs.code[next]
       next += 1
       switch instruction.operation {
       case .move: after[Int(instruction.target)] = r[Int(instruction.a)]

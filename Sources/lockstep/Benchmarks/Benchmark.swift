@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Something that is promised to be so many a second, and how it is measured.
+struct Benchmark: Sendable {
+  /// `group/machine`.
+  let name: String
+  /// What is counted.
+  let what: String
+  /// Of the figure: "actions/s".
+  let unit: String
+  /// The least figure promised.
+  let required: Double
+  /// The figure, on one core. Throws `CouldNotRun`.
+  let measure: @Sendable () throws -> Double
+}
+
+/// Every benchmark; each group has a file of its own in this folder.
+let benchmarks: [Benchmark] = specificationBenchmarks + explorationBenchmarks
+
+/// The most that several runs do in a second.
+/// - Parameter run: does the work, and says how much of it was done.
+func bestRate(runs: Int = 5, _ run: () throws -> Int) rethrows -> Double {
+  var best = 0.0
+  for _ in 0..<runs {
+    var done = 0
+    let time = try ContinuousClock().measure { done = try run() }
+    best = max(best, Double(done) / (time / .seconds(1)))
+  }
+  return best
+}
