@@ -6,89 +6,9 @@ import Testing
 
 @testable import Hypervisor
 
-/// What a guest tries against others. In each test a second domain of the same host must come away unharmed.
+/// What a guest tries with hypercalls, instructions and frames.
 @Suite("Hostile guests on /dev/kvm", .enabled(if: haveKVM, "no usable /dev/kvm"), .serialized)
-struct HostileGuestTests {
-  static let secret: UInt64 = 0x5ec7_e75e_c7e7
-
-  let victim: TinyGuest
-  let guest: TinyGuest
-  /// A frame of the victim's.
-  let target: UInt64
-
-  init() throws {
-    victim = try TinyGuest()
-    guest = try TinyGuest(host: victim.host)
-    victim.store(Self.secret, at: TinyGuest.spare)
-    target = victim.machine(GuestFrame(TinyGuest.spare >> 12)) >> 12
-  }
-
-  /// Runs the guest, and checks that it crashed for a reason, and that the victim's page is as it was.
-  func expectCrash(_ reason: String, _ program: (inout Assembler) -> Void) throws {
-    let end = try guest.run {
-      program(&$0)
-      $0.shutdown(scratch: TinyGuest.scratch)
-    }
-    if case .crashed(let report) = end {
-      #expect(report.reason.contains(reason), "\(report.reason)")
-    } else {
-      Issue.record("the guest \(end), and should have crashed: \(reason)")
-    }
-    #expect(victim.word(TinyGuest.spare) == Self.secret)
-    #expect(guest.result() != Int64(Self.secret), "the guest has read the secret")
-  }
-
-  /// Flushes the guest's translations: until then a processor may go on with what it has.
-  func flush(_ code: inout Assembler) {
-    code.store(6, at: TinyGuest.scratch)
-    code.hypercall(26, TinyGuest.scratch, 1, 0, 0x7ff0)
-  }
-
-  /// The level-1 entry for the spare page, as the guest itself sees it.
-  static let entry = UInt64(TinyGuest.levelOne.rawValue) << 12 + (TinyGuest.spare >> 12) * 8
-
-  @Test("a forged level-1 entry for another's frame ends the domain at its use")
-  func forgedEntry() throws {
-    try expectCrash("neither the domain's nor granted") { code in
-      code.store(target << 12 | 0x67, at: Self.entry)
-      flush(&code)
-      code.loadRAX(from: TinyGuest.spare)
-      code.storeRAX(at: TinyGuest.results)
-    }
-  }
-
-  @Test(
-    "a forged entry for the monitor's first frame, or one far away, does too",
-    arguments: [0, 1, 0xff_ffff_ffff])
-  func forgedMonitorEntry(frame: UInt64) throws {
-    try expectCrash("neither the domain's nor granted") { code in
-      code.store(frame << 12 | 0x67, at: Self.entry)
-      flush(&code)
-      code.store(1, at: TinyGuest.spare)
-    }
-  }
-
-  @Test("a forged table for another's frame ends the domain", arguments: [2, 3, 4])
-  func forgedTable(level: Int) throws {
-    let tables = [
-      2: TinyGuest.tables.levelTwo, 3: TinyGuest.tables.levelThree, 4: TinyGuest.tables.levelFour,
-    ]
-    let table = try #require(tables[level])
-    try expectCrash("which is not the domain's") { code in
-      // Slot 1 of the table leads into another's memory.
-      code.store(target << 12 | 0x67, at: table.rawValue << 12 + 8)
-      code.loadRAX(from: 1 << UInt64(12 + 9 * (level - 1)))
-    }
-  }
-
-  @Test("a large page ends the domain")
-  func largePage() throws {
-    try expectCrash("large page") { code in
-      code.store(target << 12 & ~0x1f_ffff | 0xe7, at: TinyGuest.tables.levelTwo.rawValue << 12 + 8)
-      code.loadRAX(from: 0x20_0000)
-    }
-  }
-
+final class HostileGuestTests: HostileSetting {
   @Test("hypercalls refuse entries for another's frame, and frames of others, with an error")
   func refusedUpdates() throws {
     let own = guest.machine(TinyGuest.levelOne)
@@ -166,20 +86,6 @@ struct HostileGuestTests {
     #expect(try HypercallTests.result(of: foreign, 2, [TinyGuest.spare, 512]) == -22)
   }
 
-  @Test("the monitor's window can be neither read nor written", arguments: [0, 16, 17, 20, 24])
-  func window(page: Int) throws {
-    try expectCrash("exception 14") { $0.loadRAX(from: MonitorWindow.address(ofPage: page)) }
-    let writer = try HostileGuestTests()
-    try writer.expectCrash("exception 14") {
-      $0.store(0, at: MonitorWindow.systemCall)
-    }
-  }
-
-  @Test("the machine-to-physical table cannot be written")
-  func machineToPhysical() throws {
-    try expectCrash("exception 14") { $0.store(0, at: MonitorWindow.machineToPhysical) }
-  }
-
   @Test("ports of the monitor give a fault", arguments: [0xe5, 0x0e, 0x20, 0x80])
   func ports(port: UInt8) throws {
     // out %al, $port is emulated as a store to an empty bus, except at the one port that CPL 3 may reach.
@@ -202,7 +108,7 @@ struct HostileGuestTests {
       code.move(MonitorWindow.systemCall + 2, to: .rax)
       code.raw(0xff, 0xe0)
     }
-    let halting = try HostileGuestTests()
+    let halting = try HostileSetting()
     try halting.expectCrash("exception 13") { $0.raw(0xf4) }
   }
 
@@ -244,27 +150,6 @@ struct HostileGuestTests {
     }
   }
 
-  @Test("a frame that was given back cannot be reached any more")
-  func usedAfterFree() throws {
-    let frame = guest.machine(GuestFrame(TinyGuest.spare >> 12)) >> 12
-    try expectCrash("neither the domain's nor granted") { code in
-      code.store(1, at: TinyGuest.spare)
-      code.store(frame, at: TinyGuest.scratch + 64)
-      code.store(TinyGuest.scratch + 64, at: TinyGuest.scratch)
-      code.store(1, at: TinyGuest.scratch + 8)
-      code.store(0, at: TinyGuest.scratch + 16)
-      code.store(0x7ff0, at: TinyGuest.scratch + 24)
-      code.hypercall(12, 1, TinyGuest.scratch)
-      code.storeRAX(at: TinyGuest.results)
-      code.loadRAX(from: TinyGuest.spare)
-      code.storeRAX(at: TinyGuest.results + 8)
-    }
-    #expect(guest.result() == 1, "one frame was given back")
-    #expect(guest.result(1) == 0)
-    #expect(guest.host.memory.owner(of: MachineFrame(frame)) == nil)
-    #expect(guest.host.memory.bytes(of: MachineFrame(frame))?.load(as: UInt64.self) == 0)
-  }
-
   @Test("frames of others, the shared page and the grant table cannot be given back")
   func foreignFrames() throws {
     let frames = [target, 0, guest.domain.sharedInfo.rawValue, guest.domain.grantFrames[0].rawValue, .max]
@@ -304,15 +189,5 @@ struct HostileGuestTests {
     try guest.domain.start(guest.initialState)
     guest.domain.kill()
     #expect(guest.domain.wait() == .killed)
-  }
-
-  @Test("a domain can be made in the memory of one that crashed")
-  func reuse() throws {
-    try expectCrash("exception 6") { $0.raw(0x0f, 0x0b) }
-    let free = victim.host.memory.freeFrames
-    #expect(victim.host.destroyDomain(guest.domain))
-    #expect(victim.host.memory.freeFrames == free + TinyGuest.frameCount + 2)
-    let next = try TinyGuest(host: victim.host)
-    #expect(try next.run { $0.shutdown(scratch: TinyGuest.scratch) } == .poweroff)
   }
 }

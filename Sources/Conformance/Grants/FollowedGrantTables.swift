@@ -110,6 +110,7 @@ public final class FollowedGrantTables: GrantTables {
         guard frame == names.frame(result.frame) else {
           throw oracle.divergence(at: "map", "it maps frame \(result.frame), it should be \(frame)")
         }
+        try compareReferences(result.frame)
       }
       try compareEntry(d, r)
       try compareMapping(m, h)
@@ -158,6 +159,7 @@ public final class FollowedGrantTables: GrantTables {
         guard frame == names.frame(result.frame) else {
           throw oracle.divergence(at: "unmap", "it names frame \(result.frame), it was \(frame)")
         }
+        try compareReferences(result.frame)
         try compareEntry(d, r)
       }
       try compareMapping(m, h)

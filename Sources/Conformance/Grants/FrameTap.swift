@@ -8,6 +8,8 @@ public final class FrameTap: FrameOwnership {
   private let inner: any FrameOwnership
   /// What the operation was told of owners, and whether the comparison has used it.
   private var answers: [(frame: MachineFrame, owner: DomainID?, isUsed: Bool)] = []
+  /// References that the grant tables hold.
+  private var references: [MachineFrame: Int] = [:]
   /// Whether a frame was said to be held by somebody.
   private(set) var isHeld = false
   /// Whether a frame was refused to its owner.
@@ -49,6 +51,7 @@ public final class FrameTap: FrameOwnership {
 
   public func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
     let isRetained = inner.retain(frame, ownedBy: domain)
+    if isRetained { references[frame, default: 0] += 1 }
     let owner = isRetained ? domain : inner.owner(of: frame)
     if !isRetained && owner == domain { refused = true }
     answers.append((frame, owner, false))
@@ -61,7 +64,14 @@ public final class FrameTap: FrameOwnership {
     return isUnused
   }
 
-  public func release(_ frame: MachineFrame) { inner.release(frame) }
+  public func release(_ frame: MachineFrame) {
+    inner.release(frame)
+    let count = references[frame, default: 0] - 1
+    references[frame] = count == 0 ? nil : count
+  }
+
+  /// How many references the grant tables hold on a frame.
+  func references(on frame: MachineFrame) -> Int { references[frame, default: 0] }
 
   public func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool {
     let isDone = inner.transfer(frame, from: from, to: to)

@@ -79,6 +79,17 @@ extension FollowedGrantTables {
     }
   }
 
+  /// Compares the references that the grant tables hold on a frame (R4).
+  func compareReferences(_ frame: MachineFrame) throws(Divergence) {
+    let f = Int(names.frame(frame))
+    guard f < names.own(model.frames) else { return }
+    let (found, expected) = (frames.references(on: frame), Int(simulator[model.useCount + f]))
+    if found != expected {
+      throw oracle.divergence(
+        at: "frame \(frame)", "it holds \(found) references, it should hold \(expected)")
+    }
+  }
+
   /// Compares everything: for small models.
   func compareAll() throws(Divergence) {
     for d in 0..<names.own(model.domains) {
@@ -90,6 +101,7 @@ extension FollowedGrantTables {
     for f in 0..<names.own(model.frames) {
       let frame = MachineFrame(UInt64(f))
       try compareOwner(frame, frames.currentOwner(of: frame))
+      try compareReferences(frame)
     }
   }
 

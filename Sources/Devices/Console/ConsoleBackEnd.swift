@@ -78,8 +78,8 @@ public final class ConsoleBackEnd: Sendable {
         pollfd(fd: interest.input && !stopping ? streams.input ?? -1 : -1, events: Int16(POLLIN), revents: 0))
       waiting.append(pollfd(fd: interest.output ? streams.output : -1, events: Int16(POLLOUT), revents: 0))
       if stopping { waiting[0].fd = -1 }
-      let ready = poll(&waiting, 3, stopping ? lastWait : -1)
-      if ready == 0 && stopping { return }
+      let ready = poll(&waiting, 3, interest.isBusy ? 0 : stopping ? lastWait : -1)
+      if ready == 0 && stopping && !interest.isBusy { return }
       guard ready > 0 else { continue }
       if waiting[0].revents != 0 { wakeUp.clear() }
       if waiting[1].revents != 0 && server.readInput() { streams.ended() }

@@ -12,6 +12,8 @@ final class ConsoleServer {
   struct Interest {
     var input: Bool
     var output: Bool
+    /// Do not wait at all: the guest may have written more.
+    var isBusy = false
   }
 
   private let ring: any StreamRing
@@ -24,11 +26,15 @@ final class ConsoleServer {
   private var lost = 0
   private var inputEnded = false
   private var outputEnded = false
+  /// The last round ended before the ring was empty.
+  private var isBusy = false
 
   /// Bytes of output kept for a reader that does not read.
   static let outputLimit = 1 << 20
   /// Bytes written at a time: as many as a pipe takes at once when `poll` says that it takes any.
   private static let chunk = 4096
+  /// Reads of the ring in one round: a guest that writes without end does not keep the user from ending the session.
+  private static let readsPerRound = 64
 
   init(ring: any StreamRing, input: Int32?, output: Int32, escape: UInt8?) {
     self.ring = ring
@@ -39,7 +45,8 @@ final class ConsoleServer {
 
   var interest: Interest {
     Interest(
-      input: input != nil && !inputEnded && toGuest.isEmpty, output: !fromGuest.isEmpty && !outputEnded)
+      input: input != nil && !inputEnded && toGuest.isEmpty, output: !fromGuest.isEmpty && !outputEnded,
+      isBusy: isBusy)
   }
 
   /// Moves what can be moved between ring and buffers.
@@ -53,7 +60,8 @@ final class ConsoleServer {
   private func drain() throws(RingError) -> Bool {
     let ring = ring
     var moved = false
-    while true {
+    isBusy = false
+    for _ in 0..<Self.readsPerRound {
       let bytes = try withUnsafeTemporaryAllocation(byteCount: Self.chunk, alignment: 1) { buffer in
         Result { () throws(RingError) in
           let count = try ring.read(into: buffer)
@@ -64,6 +72,8 @@ final class ConsoleServer {
       moved = true
       keep(bytes)
     }
+    isBusy = true
+    return moved
   }
 
   private func keep(_ bytes: [UInt8]) {

@@ -88,8 +88,9 @@ extension Processor {
     case .block:
       waitUntil(deadline: nil) { info.isPending }
     case .poll(let ports, let deadline):
+      // An up-call that is due ends it too, as in real Xen.
       waitUntil(deadline: deadline == 0 ? nil : deadline) {
-        ports.contains { domain.shared.isPending($0) }
+        info.isPending && !info.isMasked || ports.contains { domain.shared.isPending($0) }
       }
     }
   }

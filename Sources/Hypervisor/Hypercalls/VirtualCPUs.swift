@@ -83,7 +83,8 @@ extension Processor {
       throw .invalid
     }
     infoFrame = frame
-    memcpy(bytes + offset, info.base, ProcessorInfo.size)
+    // The two overlap where a guest gives the shared page itself.
+    memmove(bytes + offset, info.base, ProcessorInfo.size)
     domain.moveInfo(of: self, to: ProcessorInfo(base: bytes + offset))
   }
 

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+import KVM
+import Synchronization
+import Testing
+
+@testable import Hypervisor
+
+/// Exceptions, system calls and emulated instructions.
+@Suite("Traps of a guest on /dev/kvm", .enabled(if: haveKVM, "no usable /dev/kvm"), .serialized)
+final class GuestTrapTests: GuestSetting {
+  @Test("a page fault reaches the guest's handler with error code and address")
+  func pageFault() throws {
+    guest.store(14 | 4 << 8, at: TinyGuest.spare)
+    guest.store(Self.handler, at: TinyGuest.spare + 8)
+    loadHandler { code in
+      code.loadRAX(fromStack: 16)
+      code.storeRAX(at: Self.results)
+      code.loadRAX(from: Self.shared + 16)
+      code.storeRAX(at: Self.results + 8)
+      code.shutdown(scratch: Self.scratch)
+    }
+    let end = try guest.run { code in
+      mapShared(&code)
+      code.hypercall(0, TinyGuest.spare)
+      code.store(1, at: 0x1234_5678)
+    }
+    #expect(end == .poweroff)
+    #expect((0..<2).map(guest.result) == [2, 0x1234_5678])
+  }
+
+  @Test(
+    "user mode runs on its own table, and its system calls and faults enter the kernel on the kernel's stack")
+  func userMode() throws {
+    let user: UInt64 = 0x1b000
+    guest.store(guest.machine(TinyGuest.tables.levelFour) >> 12, at: TinyGuest.spare + 0x108)
+    guest.store(15, at: TinyGuest.spare + 0x100)
+    // A return to user mode: rax, r11, rcx, flags, rip, cs, rflags, rsp, ss.
+    for (index, word) in [77, 0, 0, 0, user, 0xe033, 0x202, 0x14000, 0xe02b].enumerated() {
+      guest.store(UInt64(word), at: TinyGuest.spare + UInt64(index) * 8)
+    }
+    loadHandler(at: user) { code in
+      code.storeRAX(at: Self.results)
+      code.raw(0x0f, 0x05)
+    }
+    loadHandler { code in
+      for (index, offset) in [UInt8(16), 24, 40].enumerated() {
+        code.loadRAX(fromStack: offset)
+        code.storeRAX(at: Self.results + 8 + UInt64(index) * 8)
+      }
+      // mov %rsp, %rax
+      code.raw(0x48, 0x89, 0xe0)
+      code.storeRAX(at: Self.results + 32)
+      code.shutdown(scratch: Self.scratch)
+    }
+    let end = try guest.run { code in
+      code.hypercall(26, TinyGuest.spare + 0x100, 1, 0, 0x7ff0)
+      code.call(30, 0, at: Self.scratch, [2, Self.handler])
+      code.hypercall(3, 0xe02b, 0x16000)
+      code.move(TinyGuest.spare, to: .rsp)
+      code.hypercall(23)
+    }
+    #expect(end == .poweroff)
+    #expect(guest.result() == 77)
+    #expect(guest.word(Self.results + 8) == user + 12, "behind SYSCALL")
+    #expect(guest.result(2) == 0xe033)
+    #expect(guest.result(3) == 0x14000)
+    #expect(guest.result(4) == 0x16000 - 56)
+  }
+
+  @Test("INT reaches a handler only if its gate lets privilege level 3 name it")
+  func softwareInterrupt() throws {
+    for (privilege, vector) in [(3, "handled"), (0, "exception 13")] {
+      let guest = try TinyGuest()
+      guest.store(0x80 | UInt64(privilege) << 8, at: TinyGuest.spare)
+      guest.store(Self.handler, at: TinyGuest.spare + 8)
+      var assembler = Assembler()
+      assembler.shutdown(scratch: Self.scratch)
+      guest.load(assembler.bytes, at: Self.handler)
+      let end = try guest.run { code in
+        code.hypercall(0, TinyGuest.spare)
+        code.raw(0xcd, 0x80)
+        code.spin()
+      }
+      if vector == "handled" {
+        #expect(end == .poweroff)
+      } else {
+        guard case .crashed = end else {
+          Issue.record("the guest \(end)")
+          continue
+        }
+      }
+    }
+  }
+
+  @Test("privileged instructions of a guest's kernel are emulated")
+  func emulation() throws {
+    let end = try guest.run { code in
+      // CPUID with the prefix, leaf 0x40000000: ebx is "XenV".
+      code.move(0x4000_0000, to: .rax)
+      code.raw(0x0f, 0x0b, 0x78, 0x65, 0x6e, 0x0f, 0xa2)
+      code.raw(0x89, 0xd8)
+      code.storeRAX(at: Self.results)
+      // wrmsr FS_BASE, then a load through fs.
+      code.store(0xabcd, at: TinyGuest.spare + 8)
+      code.move(UInt64(ModelSpecific.fsBase), to: .rcx)
+      code.move(TinyGuest.spare, to: .rax)
+      code.move(0, to: .rdx)
+      code.raw(0x0f, 0x30)
+      code.raw(0x64, 0x48, 0x8b, 0x04, 0x25, 8, 0, 0, 0)
+      code.storeRAX(at: Self.results + 8)
+      // cli, sti, in $0x60, mov %cr0.
+      code.raw(0xfa, 0xfb)
+      code.move(0, to: .rax)
+      code.raw(0xe4, 0x60)
+      code.storeRAX(at: Self.results + 16)
+      code.raw(0x0f, 0x20, 0xc0)
+      code.storeRAX(at: Self.results + 24)
+      code.shutdown(scratch: Self.scratch)
+    }
+    #expect(end == .poweroff)
+    #expect((0..<4).map(guest.result) == [0x566e_6558, 0xabcd, 0xff, 0x8005_0033])
+  }
+}
