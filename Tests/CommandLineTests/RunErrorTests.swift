@@ -50,6 +50,16 @@ struct RunErrorTests {
     )
   }
 
+  @Test("for more memory than the host has says so")
+  func tooMuchMemory() {
+    let scratch = Scratch()
+    let available = sysconf(Int32(_SC_PHYS_PAGES)) / 256
+    guard available < 65536 else { return }
+    expect(
+      scratch, "kernel = '/bin/ls'\nmemory = 65536",
+      "memory = 65536 is more than this host has, \(available) MiB; give the domain less")
+  }
+
   @Test("for a kernel that is none, or none of a PV guest, says what it is")
   func badKernel() {
     let scratch = Scratch()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Devices
+import Glibc
 import Interfaces
 
 /// A domain that has passed all checks that can be made before it exists: its files are read, its memory is laid
@@ -15,6 +16,12 @@ struct DomainPlan {
 
   init(_ configuration: GuestConfiguration) throws(ToolstackError) {
     self.configuration = configuration
+    // Memory is taken from the system only as it is touched: the system's limits would be met in the guest's midst.
+    let available = sysconf(Int32(_SC_PHYS_PAGES)) / 256
+    guard configuration.memory < available else {
+      throw ToolstackError(
+        "memory = \(configuration.memory) is more than this host has, \(available) MiB; give the domain less")
+    }
     let kernel = try HostFile.read(configuration.kernel, role: "kernel", limit: Self.fileLimit)
     var ramdisk: [UInt8] = []
     if let path = configuration.ramdisk {
