@@ -3,4 +3,4 @@
 import Logic
 
 /// Every machine that Lockstep specifies; what the engines, the proofs and the command line range over.
-public let subjects: [Subject] = [ringSubject, streamSubject, grantsSubject]
+public let subjects: [Subject] = [ringSubject, streamSubject, grantsSubject, eventChannelsSubject]

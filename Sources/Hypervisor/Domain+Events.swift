@@ -2,43 +2,29 @@
 
 import Glibc
 import Interfaces
+import Machines
 
 /// Events as the guest sees them: bits in shared memory, and vCPUs that are told.
 ///
 /// Called with the lock of the event channels held.
 extension Domain: EventSink {
   func deliver(_ port: EventPort, to vcpu: Int) {
-    let word = Int(port.rawValue / 64)
-    let bit: UInt64 = 1 << UInt64(port.rawValue % 64)
-    guard word < 64 else { return }
-    let wasPending = (shared.pending + word).setShared(bit) & bit != 0
-    if !wasPending, !shared.isMasked(port) { tell(vcpu, word: word) }
+    guard shared.events.raise(port) else { return }
+    announce(port, to: vcpu)
     // Whoever polls looks at the port itself, masked or not.
     for processor in processors { processor.wakeUp.notify() }
   }
 
-  func clearPending(_ port: EventPort) {
-    let word = Int(port.rawValue / 64)
-    guard word < 64 else { return }
-    _ = (shared.pending + word).clearShared(1 << UInt64(port.rawValue % 64))
+  func clearPending(_ port: EventPort) { shared.events.clear(port) }
+
+  func announce(_ port: EventPort, to vcpu: Int) {
+    guard processors.indices.contains(vcpu) else { return }
+    let processor = processors[vcpu]
+    if shared.events.announce(port, to: SharedUpcallWords(base: processor.info.base)) { processor.kick() }
   }
 
   func unmask(_ port: EventPort, vcpu: Int) {
-    let word = Int(port.rawValue / 64)
-    let bit: UInt64 = 1 << UInt64(port.rawValue % 64)
-    guard word < 64 else { return }
-    let wasMasked = (shared.mask + word).clearShared(bit) & bit != 0
-    if wasMasked, shared.isPending(port) { tell(vcpu, word: word) }
-  }
-
-  private func tell(_ vcpu: Int, word: Int) {
-    guard processors.indices.contains(vcpu) else { return }
-    let processor = processors[vcpu]
-    let info = processor.info
-    _ = info.pendingSelector.setShared(1 << UInt64(word))
-    info.upcallPending.storeShared(1)
-    // A guest that masks up-calls looks for itself when it unmasks them.
-    if !info.isMasked { processor.kick() } else { processor.wakeUp.notify() }
+    if shared.events.unmask(port) { announce(port, to: vcpu) }
   }
 
   /// A vCPU's `vcpu_info` lies elsewhere from now on; as in real Xen everything counts as pending once.
@@ -47,6 +33,7 @@ extension Domain: EventSink {
       processor.info = info
       _ = info.pendingSelector.setShared(~0)
       info.upcallPending.storeShared(1)
+      processor.kick()
     }
   }
 }

@@ -12,6 +12,12 @@ struct EventChannelTests {
   final class Sink: EventSink {
     let delivered = Mutex<[String]>([])
     func deliver(_ port: EventPort, to vcpu: Int) { delivered.withLock { $0.append("\(port)@\(vcpu)") } }
+    func announce(_ port: EventPort, to vcpu: Int) {
+      delivered.withLock { $0.append("\(port) now @\(vcpu)") }
+    }
+    func unmask(_ port: EventPort, vcpu: Int) {
+      delivered.withLock { $0.append("\(port) unmasked @\(vcpu)") }
+    }
     func clearPending(_ port: EventPort) {}
     func take() -> [String] {
       delivered.withLock { list in
@@ -50,6 +56,9 @@ struct EventChannelTests {
     channel.notify()
     #expect(sinks[0].take() == ["1@0"])
     try channels.move(port, to: 3, of: first)
+    #expect(sinks[0].take() == ["1 now @3"], "what is pending moves with the port")
+    channels.unmask(port, of: first)
+    #expect(sinks[0].take() == ["1 unmasked @3"])
     channel.notify()
     #expect(sinks[0].take() == ["1@3"])
     channel.close()

@@ -59,7 +59,7 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
     }
   }
 
-  @Test("is proved at real size by both solvers, and the canary is found", arguments: ["Stream", "Grants"])
+  @Test("is proved at real size by both solvers, and the canary is found", arguments: ["Stream", "Grants", "EventChannels"])
   func verified(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     var verifier = Verifier()
@@ -73,7 +73,7 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
     }
   }
 
-  @Test("refutes by induction each mutant that exploration refutes", arguments: ["Ring", "Stream", "Grants"])
+  @Test("refutes by induction each mutant that exploration refutes", arguments: ["Ring", "Stream", "Grants", "EventChannels"])
   func enginesAgree(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     for mutant in subject.mutants {

@@ -169,10 +169,20 @@ final class EventChannels: Sendable {
       case .virtualInterrupt, .interprocessor, .free: throw .invalid
       }
       state.domains[domain]?[port] = bound
+      // What is pending moves with the port.
+      state.domains[domain]?.sink.announce(port, to: vcpu)
     }
   }
 
-  /// A port as `EVTCHNOP_status` and `EVTCHNOP_unmask` see it; nil if it is closed.
+  /// `EVTCHNOP_unmask`: under the lock, so that a port that moves meanwhile is told of where it is.
+  func unmask(_ port: EventPort, of domain: DomainID) {
+    state.withLock { state in
+      guard let ports = state.domains[domain] else { return }
+      ports.sink.unmask(port, vcpu: ports[port]?.vcpu ?? 0)
+    }
+  }
+
+  /// A port as `EVTCHNOP_status` sees it; nil if it is closed.
   func status(of port: EventPort, of domain: DomainID) -> EventPortState? {
     state.withLock { $0.domains[domain]?[port] }
   }

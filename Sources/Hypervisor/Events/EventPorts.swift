@@ -25,6 +25,10 @@ struct EventPortState {
 protocol EventSink: AnyObject, Sendable {
   /// Marks a port pending and tells a vCPU, unless the guest has masked the port.
   func deliver(_ port: EventPort, to vcpu: Int)
+  /// Tells a vCPU of a port that is pending and not masked: one that has moved to it.
+  func announce(_ port: EventPort, to vcpu: Int)
+  /// Clears the mask of a port, and tells a vCPU of it if it is pending.
+  func unmask(_ port: EventPort, vcpu: Int)
   /// Clears what the guest sees of a port that is bound anew.
   func clearPending(_ port: EventPort)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Interfaces
+import Machines
 
 /// What hypervisor and guest share about a vCPU (`struct vcpu_info`, 64 bytes).
 /// Source: xen/include/public/xen.h and arch-x86/xen.h.
@@ -27,26 +28,17 @@ struct SharedInfo {
   let base: UnsafeMutableRawPointer
 
   private enum Offset {
-    static let pending = 2048
-    static let mask = 2560
     static let wallClock = 3072
     static let wallClockHigh = 3084
   }
 
-  /// The 64 words of pending ports, and of masked ones.
-  var pending: UnsafeMutablePointer<UInt64> { (base + Offset.pending).assumingMemoryBound(to: UInt64.self) }
-  var mask: UnsafeMutablePointer<UInt64> { (base + Offset.mask).assumingMemoryBound(to: UInt64.self) }
+  /// The pending ports, and the masked ones.
+  var events: SharedEventWords { SharedEventWords(base: base) }
 
   /// The `vcpu_info` of one of the first 32 vCPUs.
   func processor(_ index: Int) -> ProcessorInfo { ProcessorInfo(base: base + index * ProcessorInfo.size) }
 
-  func isPending(_ port: EventPort) -> Bool {
-    (pending + Int(port.rawValue / 64)).loadShared() & 1 << UInt64(port.rawValue % 64) != 0
-  }
-
-  func isMasked(_ port: EventPort) -> Bool {
-    (mask + Int(port.rawValue / 64)).loadShared() & 1 << UInt64(port.rawValue % 64) != 0
-  }
+  func isPending(_ port: EventPort) -> Bool { events.isPending(port) }
 
   /// Sets the wall-clock time of system time 0, in seconds and nanoseconds since 1970.
   func setWallClock(seconds: UInt64, nanoseconds: UInt32) {

@@ -64,7 +64,7 @@ extension Processor {
   /// Clears the mask of a port, and tells the guest if it is pending.
   private func unmask(_ port: EventPort) throws(HypercallError) {
     guard port.rawValue < UInt32(EventPorts.maximum) else { throw .invalid }
-    domain.unmask(port, vcpu: domain.host.events.status(of: port, of: domain.id)?.vcpu ?? 0)
+    domain.host.events.unmask(port, of: domain.id)
   }
 
   private enum Status: UInt32 {
