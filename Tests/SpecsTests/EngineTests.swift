@@ -10,6 +10,7 @@ import Testing
 private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
   "Ring": [(1_288_202, 8_944_439, 137)],
   "Stream": [(5199, 21173, 60)],
+  "EventChannels": [(44245, 482_406, 29), (649_557, 15_647_250, 26)],
   "Grants": [(68356, 5_707_696, 14), (2876, 251_516, 13)],
 ]
 
@@ -59,7 +60,9 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
     }
   }
 
-  @Test("is proved at real size by both solvers, and the canary is found", arguments: ["Stream", "Grants", "EventChannels"])
+  @Test(
+    "is proved at real size by both solvers, and the canary is found",
+    arguments: ["Stream", "Grants", "EventChannels"])
   func verified(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     var verifier = Verifier()
@@ -73,7 +76,9 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
     }
   }
 
-  @Test("refutes by induction each mutant that exploration refutes", arguments: ["Ring", "Stream", "Grants", "EventChannels"])
+  @Test(
+    "refutes by induction each mutant that exploration refutes",
+    arguments: ["Ring", "Stream", "Grants", "EventChannels"])
   func enginesAgree(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     for mutant in subject.mutants {

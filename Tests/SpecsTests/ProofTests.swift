@@ -46,7 +46,9 @@ private func certificate(of name: String) throws -> Certificate {
     }
   }
 
-  @Test("a certificate is not that of a machine with a bug", arguments: ["Ring", "Stream", "Grants", "EventChannels"])
+  @Test(
+    "a certificate is not that of a machine with a bug",
+    arguments: ["Ring", "Stream", "Grants", "EventChannels"])
   func certificateOfMutant(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     let own = try certificate(of: name)
