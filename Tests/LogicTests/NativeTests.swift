@@ -4,7 +4,7 @@ import Logic
 import Testing
 
 /// Runs one program as machine code and interpreted, on registers of the same values.
-private struct Twins {
+private struct CodeTwins {
   static let registers = 24
   static let constants: [UInt64] = [0, 1, 7, 0x8000_0000, .max]
 
@@ -31,7 +31,7 @@ private struct Twins {
 }
 
 private func values(_ random: inout some RandomNumberGenerator) -> [UInt64] {
-  (0..<Twins.registers).map { _ in
+  (0..<CodeTwins.registers).map { _ in
     [0, 1, UInt64.random(in: 0...3, using: &random), random.next() & 0xFFFF_FFFF, random.next(), .max]
       .randomElement(using: &random) ?? 0
   }
@@ -55,7 +55,7 @@ private func values(_ random: inout some RandomNumberGenerator) -> [UInt64] {
       .move, .not, .and, .or, .xor, .equal, .notEqual, .lessThan, .lessOrEqual, .add, .subtract, .truncate,
       .select, .scale, .scaleAdd, .copy, .increment,
     ]
-    func operand() -> Int32 { Int32.random(in: -5..<Int32(Twins.registers - 4)) }
+    func operand() -> Int32 { Int32.random(in: -5..<Int32(CodeTwins.registers - 4)) }
     for first in operations {
       for second in operations {
         for shift: UInt8 in [0, 1, 20, 31, 32, 33, 40, 62, 63] {
@@ -67,7 +67,7 @@ private func values(_ random: inout some RandomNumberGenerator) -> [UInt64] {
                 operation: operation, shift: shift, target: target, a: operand(), b: operand(),
                 c: operation == .select ? operand() : Int32.random(in: 1...1000))
           }
-          let twins = Twins(code + [Instruction(operation: .end, c: 9)])
+          let twins = CodeTwins(code + [Instruction(operation: .end, c: 9)])
           #expect(twins.agree(on: values(&random)), "\(code)")
         }
       }
@@ -77,15 +77,16 @@ private func values(_ random: inout some RandomNumberGenerator) -> [UInt64] {
   @Test("reads and writes at computed places")
   func places() {
     for index in 0..<UInt64(8) {
-      let twins = Twins([
+      let twins = CodeTwins([
         Instruction(operation: .load, target: 1, a: 0, c: 8),
         Instruction(operation: .store, a: 0, b: 2, c: 12),
         Instruction(operation: .load, target: 3, a: 0, c: 12),
         Instruction(operation: .end, c: 1),
       ])
-      let state = [index] + (1..<UInt64(Twins.registers)).map { $0 * 1_000_003 }
+      let state = [index] + (1..<UInt64(CodeTwins.registers)).map { $0 * 1_000_003 }
       #expect(twins.agree(on: state))
-      #expect(Twins.run(twins.native, on: state).1[Twins.constants.count + 1] == (8 + index) * 1_000_003)
+      #expect(
+        CodeTwins.run(twins.native, on: state).1[CodeTwins.constants.count + 1] == (8 + index) * 1_000_003)
     }
   }
 
@@ -97,17 +98,18 @@ private func values(_ random: inout some RandomNumberGenerator) -> [UInt64] {
       .jumpIfLessOrEqual, .jumpIfNotLessOrEqual,
     ]
     for operation in operations {
-      let twins = Twins([
+      let twins = CodeTwins([
         Instruction(operation: operation, target: 2, a: 0, b: 1), Instruction(operation: .end, c: 5),
         Instruction(operation: .move, target: 3, a: 0), Instruction(operation: .end, c: 6),
       ])
       for _ in 0..<200 { #expect(twins.agree(on: values(&random)), "\(operation)") }
     }
-    let loop = Twins([
+    let loop = CodeTwins([
       Instruction(operation: .increment, target: 0), Instruction(operation: .add, target: 1, a: 1, b: 0),
       Instruction(operation: .jumpIfLess, target: 0, a: 0, b: 2), Instruction(operation: .end, c: 1),
     ])
-    let sum = Twins.run(loop.native, on: [0, 0, 100] + Array(repeating: 0, count: Twins.registers - 3))
-    #expect(sum.1[Twins.constants.count + 1] == 5050)
+    let sum = CodeTwins.run(
+      loop.native, on: [0, 0, 100] + Array(repeating: 0, count: CodeTwins.registers - 3))
+    #expect(sum.1[CodeTwins.constants.count + 1] == 5050)
   }
 }
