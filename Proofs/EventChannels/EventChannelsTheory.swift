@@ -11,7 +11,8 @@ public let eventChannelsTheory = Theory(
     .proved("ports are bounded, and their domain is there"),
     .proved("a virtual interrupt's port is known"),
     .proved("a known port is the virtual interrupt's"),
-    .proved("only what is there is written, and who binds looks once"),
+    .proved("only what is there is written"),
+    .proved("what is answered is done"),
     .proved("a closed port is not pending"),
     .proved("no event is lost"),
     .proved("no up-call is lost"),
@@ -22,5 +23,6 @@ public let eventChannelsTheory = Theory(
     .proved("a vCPU that is being told is there"),
     .proved("only who polls waits for a port"),
     .proved("a handler that runs is not interrupted"),
+    .proved("a vCPU that is blocked takes up-calls"),
     .proved("words are held only while they are looked at"),
   ])

@@ -15,14 +15,14 @@ extension EventChannels {
 
   /// evtchn_upcall_pending := 0.
   func clearUpcall(domain: Domain, vcpu: VirtualCPU) {
-    require(runs(domain, vcpu, at: .entered))
+    require(runs(domain, vcpu, at: .entered), "R10")
     vcpus[domain, vcpu].upcall = false
     vcpus[domain, vcpu].step = Choice(.swapping)
   }
 
   /// Takes all words out of the selector, by one exchange.
   func takeSelector(domain: Domain, vcpu: VirtualCPU) {
-    require(runs(domain, vcpu, at: .swapping))
+    require(runs(domain, vcpu, at: .swapping), "R10")
     let taken = selector
     held.update { (d: Domain, v: VirtualCPU, p: Port, old) in
       old || (d == domain && v == vcpu && taken[d, v, p])
@@ -33,15 +33,15 @@ extension EventChannels {
 
   /// Takes one event: clears its port.
   func handle(domain: Domain, vcpu: VirtualCPU, port: Port) {
-    require(runs(domain, vcpu, at: .scanning) && held[domain, vcpu, word(of: port)])
-    require(pending[domain, port] && !mask[domain, port])
+    require(runs(domain, vcpu, at: .scanning) && held[domain, vcpu, word(of: port)], "R10")
+    require(pending[domain, port] && !mask[domain, port], "R10")
     pending[domain, port] = false
   }
 
   /// A word in which this vCPU has nothing to do any more.
   func finishWord(domain: Domain, vcpu: VirtualCPU, first: Port) {
-    require(runs(domain, vcpu, at: .scanning) && held[domain, vcpu, first])
-    requireAll { (port: Port) in
+    require(runs(domain, vcpu, at: .scanning) && held[domain, vcpu, first], "R10")
+    requireAll("R10") { (port: Port) in
       !(self.word(of: port) == first && self.channels[domain, port].vcpu == vcpu
         && self.channels[domain, port].isOpen && self.pending[domain, port] && !self.mask[domain, port])
     }
@@ -50,8 +50,8 @@ extension EventChannels {
 
   /// All words are done: from the top if there is a new up-call, else back to what ran before.
   func finish(domain: Domain, vcpu: VirtualCPU) {
-    require(runs(domain, vcpu, at: .scanning))
-    requireAll { (first: Port) in !self.held[domain, vcpu, first] }
+    require(runs(domain, vcpu, at: .scanning), "R10")
+    requireAll("R10") { (first: Port) in !self.held[domain, vcpu, first] }
     vcpus[domain, vcpu].step = choose(vcpus[domain, vcpu].upcall, Choice(.entered), Choice(.idle))
   }
 
@@ -63,13 +63,13 @@ extension EventChannels {
   }
 
   func disable(domain: Domain, vcpu: VirtualCPU) {
-    require(runs(domain, vcpu, at: .idle) && !vcpus[domain, vcpu].isUnmasking)
+    require(runs(domain, vcpu, at: .idle) && !vcpus[domain, vcpu].isUnmasking, "R10")
     vcpus[domain, vcpu].isMasked = true
   }
 
   /// Stores 0 to evtchn_upcall_mask; the store waits in the processor's store buffer.
   func enable(domain: Domain, vcpu: VirtualCPU) {
-    require(runs(domain, vcpu, at: .idle) && vcpus[domain, vcpu].isMasked)
+    require(runs(domain, vcpu, at: .idle) && vcpus[domain, vcpu].isMasked, "R10")
     vcpus[domain, vcpu].isUnmasking = true
     vcpus[domain, vcpu].step = Choice(.enabling)
   }
@@ -78,11 +78,12 @@ extension EventChannels {
     require(vcpus[domain, vcpu].isUnmasking)
     vcpus[domain, vcpu].isUnmasking = false
     vcpus[domain, vcpu].isMasked = false
+    promise(EventAnswer(.okay), domain, 0, !vcpus[domain, vcpu].isMasked)
   }
 
   /// Having enabled up-calls, calls the hypervisor if one is pending.
   func check(domain: Domain, vcpu: VirtualCPU) {
-    require(runs(domain, vcpu, at: .enabling))
+    require(runs(domain, vcpu, at: .enabling), "R10")
     when(vcpus[domain, vcpu].upcall) { vcpus[domain, vcpu].isKicked = true }
     vcpus[domain, vcpu].step = Choice(.idle)
   }
@@ -91,7 +92,7 @@ extension EventChannels {
 
   /// SCHEDOP_block: enables up-calls, and sleeps unless one is pending.
   func block(domain: Domain, vcpu: VirtualCPU) {
-    require(runs(domain, vcpu, at: .idle))
+    require(runs(domain, vcpu, at: .idle), "R10")
     vcpus[domain, vcpu].isUnmasking = false
     vcpus[domain, vcpu].isMasked = false
     when(vcpus[domain, vcpu].upcall) {
@@ -104,14 +105,15 @@ extension EventChannels {
   /// SCHEDOP_poll of one port: sleeps unless it is pending. A poll of several is each of them.
   func poll(domain: Domain, vcpu: VirtualCPU, port: Port) {
     lock()
-    require(vcpus[domain, vcpu].isReady && vcpus[domain, vcpu].rest != .blocked)
-    require(!vcpus[domain, vcpu].isUnmasking)
+    require(vcpus[domain, vcpu].isReady && vcpus[domain, vcpu].rest != .blocked, "R10")
+    require(!vcpus[domain, vcpu].isUnmasking, "R10")
     when(!pending[domain, port]) {
       vcpus[domain, vcpu].rest = Choice(.polling)
       polled[domain, vcpu, port] = true
     } else: {
       vcpus[domain, vcpu].isKicked = true
     }
+    promise(EventAnswer(.okay), domain, port, pending[domain, port] || polled[domain, vcpu, port])
   }
 
   // MARK: Stores outside the protocol
@@ -146,7 +148,6 @@ extension EventChannels {
       action("bindInterdomain(domain:remote:remotePort:port:)", bindInterdomain),
       action("bindVirtualInterrupt(domain:interrupt:isKnown:vcpu:port:)", bindVirtualInterrupt),
       action("bindInterprocessor(domain:vcpu:port:)", bindInterprocessor),
-      action("bindWithoutPort(domain:)", bindWithoutPort),
       action("bindVirtualCPU(domain:port:vcpu:)", bindVirtualCPU),
       action("send(domain:port:)", send),
       action("raiseVirtualInterrupt(domain:interrupt:vcpu:)", raiseVirtualInterrupt),

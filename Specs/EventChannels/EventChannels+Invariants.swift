@@ -32,7 +32,8 @@ extension EventChannels {
         return (port != 0).implies(
           channel.kind == .virtualInterrupt && channel.vcpu == v && channel.interrupt == n)
       },
-      invariant("only what is there is written, and who binds looks once", "R7") { !self.breached },
+      invariant("only what is there is written", "R7") { !self.breached },
+      invariant("what is answered is done", "R11") { (d: Domain, p: Port) in !self.unkept[d, p] },
       invariant("a vCPU is there only if its domain is", "R7") { (d: Domain, v: VirtualCPU) in
         self.vcpus[d, v].isReady.implies(self.isThere[d])
       },
@@ -75,6 +76,11 @@ extension EventChannels {
         let isInHandler = vcpu.step.isOne(of: .entered, .swapping, .scanning)
         return (isInHandler && !self.disturbed[d]).implies(vcpu.isMasked && !vcpu.isUnmasking)
       },
+      invariant("a vCPU that is blocked takes up-calls", "R5") { (d: Domain, v: VirtualCPU) in
+        let vcpu = self.vcpus[d, v]
+        let takes = !vcpu.isMasked && !vcpu.isUnmasking
+        return (vcpu.rest == .blocked).implies(vcpu.step == .idle && (takes || self.disturbed[d]))
+      },
       invariant("words are held only while they are looked at", "R4") { (d: Domain, v: VirtualCPU, p: Port) in
         self.held[d, v, p].implies(self.vcpus[d, v].isReady)
       },
@@ -92,15 +98,23 @@ extension EventChannels {
         "R3", "A vCPU has at most one port for a virtual interrupt.",
         by: "a virtual interrupt's port is known", "a known port is the virtual interrupt's"),
       Rule("R4", "No event is lost.", by: "no event is lost"),
-      Rule("R5", "No up-call is lost.", by: "no up-call is lost"),
+      Rule(
+        "R5", "No up-call is lost.", by: "no up-call is lost", "a vCPU that is blocked takes up-calls"),
       Rule("R6", "No vCPU sleeps in a poll on a port that is pending.", by: "no poll sleeps on an event"),
       Rule(
         "R7",
         "Nothing is written to what a vCPU shares before it is there; then everything counts as pending.",
-        by: "only what is there is written, and who binds looks once", "no event is lost"),
+        by: "only what is there is written", "no event is lost"),
       Rule(
         "R8", "A port that is opened has no event of its past, or one in case the other end sent before.",
-        by: "a closed port is not pending", "only what is there is written, and who binds looks once"),
+        by: "a closed port is not pending", "what is answered is done"),
+      Rule(
+        "R9", "Operations exclude one another; telling of an event is part of one.", by: "no event is lost",
+        "no poll sleeps on an event"),
+      Rule(
+        "R10", "A guest that keeps to the protocol takes the steps of its handler in their order.",
+        by: "no event is lost", "a handler that runs is not interrupted"),
+      Rule("R11", "What an operation answers to have done is done.", by: "what is answered is done"),
     ]
   }
 
@@ -119,6 +133,14 @@ extension EventChannels {
       sometimes("a vCPU that polls is woken") { (d: Domain, v: VirtualCPU) in
         self.vcpus[d, v].rest == .polling && self.vcpus[d, v].isKicked
       },
+      sometimes("an event has been told of") { (d: Domain, p: Port) in
+        self.delivery.step == .waking && self.delivery.domain == d && self.delivery.port == p
+          && self.pending[d, p] && !self.mask[d, p] && self.vcpus[d, self.channels[d, p].vcpu].isReady
+      },
+      sometimes("a guest has seen all") { (d: Domain, v: VirtualCPU) in
+        self.vcpus[d, v].isReady && self.vcpus[d, v].step == .idle && !self.vcpus[d, v].upcall
+      },
+      sometimes("a vCPU is blocked") { (d: Domain, v: VirtualCPU) in self.vcpus[d, v].rest == .blocked },
       sometimes("a masked port is pending") { (d: Domain, p: Port) in
         self.pending[d, p] && self.mask[d, p]
       },

@@ -27,6 +27,7 @@ final class EventChannelsXSA317: EventChannels {
   override func beginBinding(_ domain: Domain, _ port: Port) {
     lock()
     require(!channels[domain, port].isOpen, "R2")
+    requireAll("R2") { (other: Port) in port != 0 || !self.isFree(domain, other) }
   }
 }
 
@@ -86,17 +87,43 @@ extension Scope {
     excluding: scribbles)
 
   /// One domain with one port, whose guest stores what it likes.
-  static let hostile = Scope(name: "hostile", counts: ["Domain": 1, "Port": 2, "VCPU": 1])
+  static let hostile = Scope(
+    name: "hostile", counts: ["Domain": 1, "Port": 2, "VCPU": 1], excluding: masking.union(sleeping))
+  /// One domain whose port may wait on either of two vCPUs.
+  static let twoProcessors = Scope(
+    name: "two processors", counts: ["Port": 4, "VCPU": 2],
+    arguments: [
+      "create.domain": [1], "grow.port": [1, 2], "send.port": [1], "send.domain": [1],
+      "allocateUnbound.domain": [1], "allocateUnbound.remote": [1], "bindInterdomain.domain": [1],
+      "bindInterdomain.remote": [1],
+    ],
+    excluding: scribbles.union(masking).union(sleeping).union(interrupts).union(["reset", "destroy", "close"])
+  )
+  /// Two domains, each with a guest that sends events to itself.
+  static let twoGuests = Scope(
+    name: "two guests", counts: ["Port": 2, "VCPU": 1],
+    excluding: scribbles.union(masking).union(sleeping).union(virtual).union([
+      "allocateUnbound", "bindInterdomain", "bindVirtualCPU", "reset", "close",
+    ]))
+  /// One domain that connects its ports with one another; nobody is told of it.
+  static let threePorts = Scope(
+    name: "three ports", counts: ["Domain": 1, "Port": 4, "VCPU": 1],
+    excluding: scribbles.union(masking).union(["register"]))
+
+  private static let masking: Set<String> = ["maskPort", "unmask", "disable", "enable", "drain", "check"]
+  private static let sleeping: Set<String> = ["block", "poll"]
+  private static let virtual: Set<String> = ["bindVirtualInterrupt", "raiseVirtualInterrupt"]
+  private static let interrupts = virtual.union(["bindInterprocessor"])
 }
 
 /// Event channels for the engines.
 public let eventChannelsSubject = Subject(
-  "EventChannels", scopes: [.oneChannel, .hostile],
+  "EventChannels", scopes: [.oneChannel, .hostile, .twoProcessors, .twoGuests, .threePorts],
   mutants: [
     HandMutant(
       "XSA-107", advisory: "XSA-107, 358",
       mechanism: "pending is set before the receiver's control block is ready",
-      killer: "only what is there is written, and who binds looks once"
+      killer: "only what is there is written"
     ) { EventChannelsXSA107() },
     HandMutant(
       "XSA-358", advisory: "XSA-107, 358",
@@ -140,4 +167,41 @@ public let eventChannelsSubject = Subject(
 ) { EventChannels() }
 
 /// Mechanical mutants of EventChannels that are no bugs.
-private let eventChannelsEquivalents: [EquivalentMutant] = []
+private let eventChannelsEquivalents: [EquivalentMutant] = {
+  let nothing = "a domain that is there is made again, or one that is not is destroyed: nothing changes"
+  let fresh = "register selects everything of a vCPU that is made, and kicks it; a new guest finds any mask"
+  let unasked = "a vCPU that wakes, or is kicked, unasked looks, and sleeps again"
+  let again =
+    "a guest that looks at a word once more, or handles an event once more, or stores again what is visible"
+  let later = "a guest that returns looks for an up-call when it enables up-calls again"
+  let taken = "a guest that does not disable up-calls takes them"
+  let goesOn = "a vCPU that does not go to sleep goes on by itself"
+  let gone = "what is shared with a domain or a vCPU that is not there is nobody's"
+  let milder = "a hostile guest that stores less"
+  return [
+    EquivalentMutant("create: guard 2 dropped", because: nothing),
+    EquivalentMutant("destroy: guard 2 dropped", because: nothing),
+    EquivalentMutant("destroy: assignment 8 dropped", because: fresh),
+    EquivalentMutant("destroy: assignment 11 dropped", because: fresh),
+    EquivalentMutant("destroy: check 4 dropped", because: fresh),
+    EquivalentMutant("resume: guard 1 dropped", because: unasked),
+    EquivalentMutant("resume: assignment 3 dropped", because: unasked),
+    EquivalentMutant("resume: equality 1 turned round", because: unasked),
+    EquivalentMutant("takeSelector: assignment 2 dropped", because: again),
+    EquivalentMutant("handle: assignment 1 dropped", because: again),
+    EquivalentMutant("drain: assignment 1 dropped", because: again),
+    EquivalentMutant("finish: check 1 dropped", because: later),
+    EquivalentMutant("disable: assignment 1 dropped", because: taken),
+    EquivalentMutant("poll: assignment 3 dropped", because: goesOn),
+    EquivalentMutant("maskPort: guard 1 dropped", because: gone),
+    EquivalentMutant("storePending: guard 1 dropped", because: gone),
+    EquivalentMutant("storeMask: guard 1 dropped", because: gone),
+    EquivalentMutant("storeSelector: guard 2 dropped", because: gone),
+    EquivalentMutant("storeUpcall: guard 2 dropped", because: gone),
+    EquivalentMutant("storePending: assignment 2 dropped", because: milder),
+    EquivalentMutant("storeMask: assignment 2 dropped", because: milder),
+    EquivalentMutant("storeSelector: assignment 2 dropped", because: milder),
+    EquivalentMutant("storeUpcall: assignment 2 dropped", because: milder),
+    EquivalentMutant("storeUpcall: assignment 3 dropped", because: milder),
+  ]
+}()

@@ -23,6 +23,9 @@
 //     as pending.
 // R8  A port that is opened has no event of its past; one that is bound to another domain's has one, in case that
 //     domain sent before.
+// R9  Operations exclude one another; telling of an event is part of one: look, select, notify, wake who polls.
+// R10 A guest that keeps to the protocol takes the steps of its handler in their order.
+// R11 What an operation answers to have done is done.
 //
 // Which domain DOMID_SELF is, and whether the caller may act for another, is settled before.
 
@@ -35,13 +38,13 @@ public class EventChannels: EventChannelsState {
 
   func allocateUnbound(domain: Domain, remote: Domain, port: Port) -> EventAnswer {
     beginBinding(domain, port)
-    let status = EventAnswer.first((!isThere[domain], .noSuchDomain), otherwise: .okay)
-    when(status == .okay) {
-      var channel = Channel()
-      channel.kind = Choice(.unbound)
-      channel.remote = remote
-      open(domain, port, channel)
-    }
+    let status = EventAnswer.first(
+      (!isThere[domain], .noSuchDomain), (port == 0, .noSpace), otherwise: .okay)
+    var channel = Channel()
+    channel.kind = Choice(.unbound)
+    channel.remote = remote
+    when(status == .okay) { open(domain, port, channel) }
+    promise(status, domain, port, channels[domain, port].kind == .unbound && !pending[domain, port])
     return status
   }
 
@@ -50,6 +53,7 @@ public class EventChannels: EventChannelsState {
     let other = channels[remote, remotePort]
     let status = EventAnswer.first(
       (!isThere[domain] || !isThere[remote], .noSuchDomain),
+      (port == 0, .noSpace),
       (!isValid(remote, remotePort) || !awaits(other, domain), .invalid),
       otherwise: .okay)
     when(status == .okay) {
@@ -61,8 +65,8 @@ public class EventChannels: EventChannelsState {
       channels[remote, remotePort].kind = Choice(.interdomain)
       channels[remote, remotePort].remotePort = port
       raise(domain, port)
-      breached = breached || !pending[domain, port]
     }
+    promise(status, domain, port, channels[domain, port].kind == .interdomain && pending[domain, port])
     failBinding(status, remote, remotePort)
     return status
   }
@@ -76,6 +80,7 @@ public class EventChannels: EventChannelsState {
       (!isKnown, .invalid),
       (!vcpus[domain, vcpu].isReady, .noEntry),
       (interruptPorts[domain, vcpu, interrupt] != 0, .exists),
+      (port == 0, .noSpace),
       otherwise: .okay)
     when(status == .okay) {
       var channel = Channel()
@@ -85,27 +90,21 @@ public class EventChannels: EventChannelsState {
       open(domain, port, channel)
       interruptPorts[domain, vcpu, interrupt] = port
     }
+    promise(status, domain, port, channels[domain, port].kind == .virtualInterrupt && !pending[domain, port])
     return status
   }
 
   func bindInterprocessor(domain: Domain, vcpu: VirtualCPU, port: Port) -> EventAnswer {
     beginBinding(domain, port)
     let status = EventAnswer.first(
-      (!isThere[domain], .noSuchDomain), (!vcpus[domain, vcpu].isReady, .noEntry), otherwise: .okay)
-    when(status == .okay) {
-      var channel = Channel()
-      channel.kind = Choice(.interprocessor)
-      channel.vcpu = vcpu
-      open(domain, port, channel)
-    }
+      (!isThere[domain], .noSuchDomain), (!vcpus[domain, vcpu].isReady, .noEntry), (port == 0, .noSpace),
+      otherwise: .okay)
+    var channel = Channel()
+    channel.kind = Choice(.interprocessor)
+    channel.vcpu = vcpu
+    when(status == .okay) { open(domain, port, channel) }
+    promise(status, domain, port, channels[domain, port].kind == .interprocessor && !pending[domain, port])
     return status
-  }
-
-  /// Any of the four, where no port is free; what is wrong besides is not looked at.
-  func bindWithoutPort(domain: Domain) -> EventAnswer {
-    lock()
-    requireAll("R2") { (port: Port) in !self.isFree(domain, port) }
-    return .first((!isThere[domain], .noSuchDomain), otherwise: .noSpace)
   }
 
   /// EVTCHNOP_bind_vcpu: what is pending moves with the port.
@@ -122,6 +121,7 @@ public class EventChannels: EventChannelsState {
       channels[domain, port].vcpu = vcpu
       announceMoved(domain, port)
     }
+    promise(status, domain, port, channels[domain, port].vcpu == vcpu)
     return status
   }
 
@@ -135,6 +135,9 @@ public class EventChannels: EventChannelsState {
       otherwise: .okay)
     when(status == .okay && channel.kind == .interdomain) { raise(channel.remote, channel.remotePort) }
     when(status == .okay && channel.kind == .interprocessor) { raise(domain, port) }
+    let (d, p) = (channel.remote, channel.remotePort)
+    promise(status, d, p, channel.kind != .interdomain || pending[d, p])
+    promise(status, domain, port, channel.kind != .interprocessor || pending[domain, port])
     return status
   }
 
@@ -143,6 +146,7 @@ public class EventChannels: EventChannelsState {
     lock()
     let port = interruptPorts[domain, vcpu, interrupt]
     when(port != 0) { raise(domain, port) }
+    promise(EventAnswer(.okay), domain, port, port == 0 || pending[domain, port])
   }
 
   func unmask(domain: Domain, port: Port) -> EventAnswer {
@@ -153,6 +157,7 @@ public class EventChannels: EventChannelsState {
       when(mask[domain, port]) { announce(domain, port) }
       mask[domain, port] = false
     }
+    promise(status, domain, port, !mask[domain, port])
     return status
   }
 
@@ -161,6 +166,7 @@ public class EventChannels: EventChannelsState {
     let status = EventAnswer.first(
       (!isThere[domain], .noSuchDomain), (!isValid(domain, port), .invalid), otherwise: .okay)
     when(status == .okay) { shut(domain, port) }
+    promise(status, domain, port, !channels[domain, port].isOpen && !pending[domain, port])
     return status
   }
 
@@ -174,15 +180,19 @@ public class EventChannels: EventChannelsState {
     lock()
     let status = EventAnswer.first((!isThere[domain], .noSuchDomain), otherwise: .okay)
     when(status == .okay) { shutAll(of: domain) }
+    unkept.update { (d: Domain, p: Port, old) in
+      old || (status == .okay && d == domain && (self.channels[d, p].isOpen || self.pending[d, p]))
+    }
     return status
   }
 
   // MARK: Parts that bugs live in
 
-  /// The free port is the implementation's choice.
+  /// The free port is the implementation's choice; it is 0 only if none is free.
   func beginBinding(_ domain: Domain, _ port: Port) {
     lock()
-    require(isFree(domain, port), "R2")
+    require(port == 0 || isFree(domain, port), "R2")
+    requireAll("R2") { (other: Port) in port != 0 || !self.isFree(domain, other) }
   }
 
   /// Whether a port waits for a domain to bind to it.
@@ -198,7 +208,7 @@ public class EventChannels: EventChannelsState {
   // MARK: An event is delivered
 
   func look() {
-    require(delivery.step == .looking)
+    require(delivery.step == .looking, "R9")
     let (d, p) = (delivery.domain, delivery.port)
     let vcpu = channels[d, p].vcpu
     let tells = pending[d, p] && !mask[d, p] && canBeTold(d, vcpu)
@@ -206,7 +216,7 @@ public class EventChannels: EventChannelsState {
   }
 
   func select() {
-    require(delivery.step == .selecting)
+    require(delivery.step == .selecting, "R9")
     let (d, p) = (delivery.domain, delivery.port)
     let vcpu = channels[d, p].vcpu
     write(d, vcpu)
@@ -215,7 +225,7 @@ public class EventChannels: EventChannelsState {
   }
 
   func notify() {
-    require(delivery.step == .notifying)
+    require(delivery.step == .notifying, "R9")
     let (d, p) = (delivery.domain, delivery.port)
     let vcpu = channels[d, p].vcpu
     write(d, vcpu)
@@ -225,7 +235,7 @@ public class EventChannels: EventChannelsState {
   }
 
   func wakePollers() {
-    require(delivery.step == .waking)
+    require(delivery.step == .waking, "R9")
     let (domain, port) = (delivery.domain, delivery.port)
     vcpus.update { (d: Domain, v: VirtualCPU, old: VirtualCPUState) in
       var woken = old
@@ -235,10 +245,11 @@ public class EventChannels: EventChannelsState {
     delivery = Delivery()
   }
 
-  /// A vCPU that is awake, or woken, goes on; the up-call that is due is made. What it had stored is in memory.
+  /// A vCPU that is awake, or woken, goes on; so does one whose poll times out. The up-call that is due is made. What
+  /// the vCPU had stored is in memory.
   func resume(domain: Domain, vcpu: VirtualCPU) -> Bit {
     let state = vcpus[domain, vcpu]
-    require(state.isReady && (state.rest == .awake || state.isKicked))
+    require(state.isReady && (state.rest != .blocked || state.isKicked))
     let isMasked = state.isMasked && !state.isUnmasking
     let isDue = state.upcall && !isMasked
     vcpus[domain, vcpu].isUnmasking = false
@@ -288,6 +299,7 @@ public class EventChannels: EventChannelsState {
     require(isThere[domain])
     shutAll(of: domain)
     isThere[domain] = false
+    unkept.update { (d: Domain, p: Port, old) in old || (d == domain && self.isThere[d]) }
     exists.update { (d: Domain, _: Port, old) in old && d != domain }
     vcpus.update { (d: Domain, _: VirtualCPU, old: VirtualCPUState) in
       choose(d == domain, VirtualCPUState(), old)

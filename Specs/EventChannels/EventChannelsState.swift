@@ -28,6 +28,8 @@ public class EventChannelsState: Machine {
   @Ghost var disturbed: Table<Bit, Domain>
   /// Whether something was done that no rule allows.
   @Ghost var breached: Bit
+  /// Ports with which something else was done than an operation answered.
+  @Ghost var unkept: Table<Bit, Pair<Domain, Port>>
 
   // MARK: What the rules mean
 
@@ -44,7 +46,12 @@ public class EventChannelsState: Machine {
   func isFree(_ d: Domain, _ p: Port) -> Bit { exists[d, p] && !channels[d, p].isOpen }
 
   /// The hypervisor's lock: no operation begins while an event is being delivered.
-  func lock() { require(delivery.step == .none) }
+  func lock() { require(delivery.step == .none, "R9") }
+
+  /// What holds once an operation has answered that it is done.
+  func promise(_ status: EventAnswer, _ d: Domain, _ p: Port, _ condition: Bit) {
+    unkept[d, p] = unkept[d, p] || (status == .okay && !condition)
+  }
 
   /// Opens a port.
   func open(_ d: Domain, _ p: Port, _ channel: Channel) {

@@ -7,7 +7,7 @@ import Testing
 @Suite("Event channels specification") struct EventChannelsTests {
   @Test("it traces, and every rule names what enforces it") func traces() throws {
     let specification = try EventChannels().trace()
-    #expect(specification.actions.count == 37)
-    #expect(specification.rules.map(\.number) == (1...8).map { "R\($0)" })
+    #expect(specification.actions.count == 36)
+    #expect(specification.rules.map(\.number) == (1...11).map { "R\($0)" })
   }
 }
