@@ -37,7 +37,8 @@ extension Elaborator {
       if let x = constantValue(a) { return x == 0 ? not(b) : b }
       if let y = constantValue(b) { return y == 0 ? not(a) : a }
     }
-    return intern(.equal, width: 1, isBit: true, ordered(a, b))
+    let made = intern(.equal, width: 1, isBit: true, ordered(a, b))
+    return isImpossible(made) ? no : made
   }
 
   public func lessThan(_ a: TermID, _ b: TermID) -> TermID {

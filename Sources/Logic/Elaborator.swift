@@ -9,6 +9,8 @@ public final class Elaborator {
   public private(set) var terms: [Term] = []
   public private(set) var symbols: [Symbol] = []
   private var known: [Term: TermID] = [:]
+  /// Comparisons that were looked into, and whether they cannot hold.
+  var impossible: [TermID: Bool] = [:]
 
   public init(_ specification: Specification, scope: Scope) {
     self.specification = specification

@@ -14,6 +14,7 @@ struct InstancePlan {
   let instance: ActionInstance
   /// What must hold for the action to be possible; without the constant "true".
   let guards: [TermID]
+  /// Those that can be made at these arguments.
   let writes: [Write]
   /// What must hold for it to change anything.
   let changes: [TermID]
@@ -29,7 +30,8 @@ struct InstancePlan {
     self.instance = instance
     guards = elaborator.conjuncts(of: possible)
     evaluation = Evaluation(elaborator, state: before, arguments: arguments)
-    writes = WriteList(of: action, arguments, elaborator, evaluation, before: before).writes
+    let listed = WriteList(of: action, arguments, elaborator, evaluation, before: before).writes
+    writes = listed.filter { elaborator.conjuncts(of: $0.condition) != [elaborator.no] }
     let conditions = writes.map { elaborator.conjuncts(of: $0.condition) }
     let common = conditions.first ?? []
     changes = common.filter { condition in conditions.allSatisfy { $0.contains(condition) } }

@@ -8,6 +8,8 @@ struct DecisionTree {
   /// Something to do under conditions.
   struct Item {
     var conditions: [TermID]
+    /// The action instance that it is about, if it can be left out where that need not be taken.
+    var instance: Int?
     /// Appends the code. It is given the conditions that are known to hold by then.
     let body: (Set<TermID>) -> Void
   }
@@ -26,16 +28,35 @@ struct DecisionTree {
     while let condition = mostAsked(rest) {
       let asking = rest.filter { $0.conditions.contains(condition) }
       rest.removeAll { $0.conditions.contains(condition) }
-      under([condition]) {
-        let remaining = asking.map { item in
-          Item(conditions: item.conditions.filter { $0 != condition }, body: item.body)
+      unlessRedundant(asking.map(\.instance)) {
+        under([condition]) {
+          let remaining = asking.map { item in
+            Item(
+              conditions: item.conditions.filter { $0 != condition }, instance: item.instance, body: item.body)
+          }
+          compile(remaining, given: given.union([condition]))
         }
-        compile(remaining, given: given.union([condition]))
       }
     }
     for item in rest {
       under(item.conditions) { item.body(given.union(item.conditions)) }
     }
+  }
+
+  /// Appends code that is skipped where none of the instances need be taken.
+  private func unlessRedundant(_ instances: [Int?], _ body: () -> Void) {
+    let known = instances.compactMap(\.self)
+    guard known.count == instances.count else { return body() }
+    var set: [Int: UInt64] = [:]
+    for instance in known { set[instance / 64, default: 0] |= 1 << UInt64(instance % 64) }
+    let (enter, skip) = (TermCompiler.Label(), TermCompiler.Label())
+    for (word, bits) in set.sorted(by: { $0.key < $1.key }) {
+      compiler.jump(.jumpUnlessRedundant, Int32(word), compiler.constant(bits), to: enter)
+    }
+    compiler.jump(.jump, to: skip)
+    compiler.place(enter)
+    compiler.scoped(reusing: true) { body() }
+    compiler.place(skip)
   }
 
   /// The condition that most items ask for, if several ask for one.
@@ -56,51 +77,5 @@ struct DecisionTree {
       body()
     }
     compiler.place(skip)
-  }
-}
-
-extension Elaborator {
-  /// Terms that together say the same as `term`: an "and" taken apart, and a status that is what no failed check
-  /// makes it.
-  func conjuncts(of term: TermID) -> [TermID] {
-    var seen: Set<TermID> = []
-    var found: [TermID] = []
-    func split(_ term: TermID) {
-      let item = self[term]
-      switch item.operation {
-      case .constant(1): return
-      case .and: for operand in item.operands { split(operand) }
-      case .not:
-        let inner = self[item.operands[0]]
-        if case .or = inner.operation {
-          for operand in inner.operands { split(not(operand)) }
-        } else {
-          keep(term)
-        }
-      case .equal: if !splitChoice(item) { keep(term) }
-      default: keep(term)
-      }
-    }
-    func keep(_ term: TermID) { if seen.insert(term).inserted { found.append(term) } }
-    /// (c ? x : y) = k, where x is another constant, is ¬c and y = k.
-    func splitChoice(_ item: Term) -> Bool {
-      for (value, wanted) in [(0, 1), (1, 0)].map({ (item.operands[$0.0], item.operands[$0.1]) }) {
-        guard let k = constantValue(wanted), self[value].operation == .ifThenElse else { continue }
-        let parts = self[value].operands
-        if let x = constantValue(parts[1]), x != k {
-          split(not(parts[0]))
-          split(equal(parts[2], wanted))
-          return true
-        }
-        if let y = constantValue(parts[2]), y != k {
-          split(parts[0])
-          split(equal(parts[1], wanted))
-          return true
-        }
-      }
-      return false
-    }
-    split(term)
-    return found
   }
 }

@@ -14,7 +14,8 @@ struct SuccessorCompilation {
   private var elaborator: Elaborator { compiler.elaborator }
 
   func compile(_ plans: [InstancePlan]) {
-    tree.compile(countings(plans) + changes(plans))
+    tree.compile(countings(plans))
+    tree.compile(changes(plans))
   }
 
   /// How many instances are possible, whether they change anything or not.
@@ -37,7 +38,7 @@ struct SuccessorCompilation {
   private func changes(_ plans: [InstancePlan]) -> [DecisionTree.Item] {
     plans.enumerated().filter { !$0.element.writes.isEmpty }.map { number, plan in
       let conditions = plan.guards + plan.changes.filter { !plan.guards.contains($0) }
-      return DecisionTree.Item(conditions: conditions) { known in
+      return DecisionTree.Item(conditions: conditions, instance: asksRedundant ? number : nil) { known in
         let skip = TermCompiler.Label()
         if asksRedundant { compiler.jump(.jumpIfRedundant, Int32(number), to: skip) }
         compiler.append(Instruction(operation: .begin))

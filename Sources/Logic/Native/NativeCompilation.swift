@@ -177,6 +177,13 @@ struct NativeCompilation {
       assembler.number(i.a / 8)
       assembler.bytes(1 << UInt8(i.a % 8))
       jump(i.target, if: .notEqual)
+    case .jumpUnlessRedundant:
+      assembler.load(.rax, .rsi, Self.offset(\.redundant))
+      assembler.load(.rax, .rax, at(i.a))
+      assembler.bytes(0x48, 0xF7, 0xD0)  // not rax
+      assembler.constant(.rcx, constants[Int(-1 - i.b)])
+      assembler.bytes(0x48, 0x85, 0xC8)  // test rax, rcx
+      jump(i.target, if: .notEqual)
     default: preconditionFailure("\(i.operation) is not translated")
     }
   }

@@ -95,6 +95,9 @@ extension Instruction {
         if output.pointee.redundant[number &>> 6] &>> UInt64(number & 63) & 1 != 0 {
           next = code + Int(i.target)
         }
+      case .jumpUnlessRedundant:
+        guard let output else { return 0 }
+        if r[Int(i.b)] & ~output.pointee.redundant[Int(i.a)] != 0 { next = code + Int(i.target) }
       case .end: return Int(i.c)
       case .begin, .insert, .insertAt, .emit, .count:
         guard let output else { return 0 }

@@ -44,13 +44,15 @@ package struct Instruction: Sendable {
     case count
     /// Go to instruction `target`, if action instance a (a number) need not be taken.
     case jumpIfRedundant
+    /// Go to instruction `target`, if any of the action instances in word a (a number) of the set b is to be taken.
+    case jumpUnlessRedundant
   }
 
   /// Whether `target` is an instruction, not a register.
   var isJump: Bool {
     switch operation {
     case .jump, .jumpIfZero, .jumpIfNotZero, .jumpIfEqual, .jumpIfNotEqual, .jumpIfLess, .jumpIfNotLess,
-      .jumpIfLessOrEqual, .jumpIfNotLessOrEqual, .jumpIfRedundant:
+      .jumpIfLessOrEqual, .jumpIfNotLessOrEqual, .jumpIfRedundant, .jumpUnlessRedundant:
       true
     default: false
     }
