@@ -25,4 +25,20 @@ import Testing
     let failure = RandomDriver(trial, seed: 1).run(operations: 1_000_000).failure
     #expect(failure?.bytes == [3, 7])
   }
+
+  @Test("a session keeps its runner for as many sequences as there are")
+  func lasts() {
+    let session = TrialSession(Trial("idle") { _ in TrialOutcome() })
+    // Were the runner wrapped once more by every sequence, the last ones would overflow the stack.
+    for _ in 0..<200_000 { _ = session.run([]) }
+    #expect(session.run([]).divergence == nil)
+  }
+
+  @Test("grant tables begin anew with every sequence", arguments: Trial.grantTables.indices)
+  func beginsAnew(index: Int) {
+    // Long enough for many sequences that leave frames mapped.
+    let report = RandomDriver(Trial.grantTables[index], seed: 1, length: 256).run(operations: 5000)
+    #expect(report.sequences > 10)
+    #expect(report.failure == nil, "\(report.failure.map { "\($0.divergence)" } ?? "")")
+  }
 }

@@ -24,14 +24,19 @@ public struct Trial: Sendable {
 /// Runs sequences of a trial, on one thread.
 public final class TrialSession {
   public let trial: Trial
-  private var runner: (([UInt8]) -> TrialOutcome)?
+  private var runner: Runner?
+
+  /// A closure as it was made: an optional of it would wrap it anew whenever it is read, and the next call in that.
+  private struct Runner {
+    let run: ([UInt8]) -> TrialOutcome
+  }
 
   public init(_ trial: Trial) { self.trial = trial }
 
   public func run(_ bytes: [UInt8]) -> TrialOutcome {
-    let run = runner ?? trial.makeRunner()
-    let outcome = run(bytes)
-    runner = outcome.divergence == nil ? run : nil
+    let runner = runner ?? Runner(run: trial.makeRunner())
+    let outcome = runner.run(bytes)
+    self.runner = outcome.divergence == nil ? runner : nil
     return outcome
   }
 }

@@ -70,6 +70,12 @@ public final class FrameTap: FrameOwnership {
     references[frame] = count == 0 ? nil : count
   }
 
+  /// The grant tables hold so many references on a frame: they were put into a state.
+  func restore(_ frame: MachineFrame, references count: Int) { references[frame] = count == 0 ? nil : count }
+
+  /// The grant tables hold no references: they begin anew.
+  func reset() { references.removeAll(keepingCapacity: true) }
+
   /// How many references the grant tables hold on a frame.
   func references(on frame: MachineFrame) -> Int { references[frame, default: 0] }
 

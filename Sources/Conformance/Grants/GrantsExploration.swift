@@ -154,7 +154,7 @@ private final class GrantsExplorationRun {
     for d in 0..<model.domains { world.store(tables.entry(d, 0), d, 0) }
     for f in 0..<model.frames {
       let isOwned = registers[model.isOwned + f] == 1
-      world.frames.restore(
+      world.restore(
         f, owner: isOwned ? DomainID(UInt16(registers[model.owner + f])) : nil,
         references: registers[model.useCount + f])
     }

@@ -48,6 +48,13 @@ final class GrantsWorld {
   func reset() {
     tables.restore([])
     frames.reset(modelled: model.frames)
+    frameTap.reset()
+  }
+
+  /// Puts a frame of the model into a state.
+  func restore(_ frame: Int, owner: DomainID?, references: UInt64) {
+    frames.restore(frame, owner: owner, references: references)
+    frameTap.restore(MachineFrame(UInt64(frame)), references: Int(references))
   }
 
   /// A frame that is always the domain's own.
