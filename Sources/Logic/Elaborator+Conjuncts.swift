@@ -54,7 +54,9 @@ private struct Conjunction {
   /// (c ? x : y) = k is c and x = k where y = k cannot hold with "not c", and the same the other way round.
   private mutating func splitChoice(_ item: Term) -> Bool {
     for (value, wanted) in [(0, 1), (1, 0)].map({ (item.operands[$0.0], item.operands[$0.1]) }) {
-      guard elaborator.constantValue(wanted) != nil, elaborator[value].operation == .ifThenElse else { continue }
+      guard elaborator.constantValue(wanted) != nil, elaborator[value].operation == .ifThenElse else {
+        continue
+      }
       let parts = elaborator[value].operands
       let (condition, other) = (parts[0], elaborator.not(parts[0]))
       let (first, second) = (elaborator.equal(parts[1], wanted), elaborator.equal(parts[2], wanted))

@@ -32,7 +32,8 @@ struct DecisionTree {
         under([condition]) {
           let remaining = asking.map { item in
             Item(
-              conditions: item.conditions.filter { $0 != condition }, instance: item.instance, body: item.body)
+              conditions: item.conditions.filter { $0 != condition }, instance: item.instance, body: item.body
+            )
           }
           compile(remaining, given: given.union([condition]))
         }
