@@ -6,10 +6,12 @@
 #define LOCKSTEP_CKVM_H
 
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -82,6 +84,22 @@ static inline size_t kvm_msrs_entries_offset(void) { return offsetof(struct kvm_
 static inline int lockstep_memfd_create(const char *_Nonnull name, unsigned flags) {
   return (int)syscall(SYS_memfd_create, name, flags);
 }
+
+// A timer that sends a signal to the thread that makes it; its number, or -1.
+static inline int lockstep_thread_timer_create(int number) {
+  struct sigevent event = {.sigev_signo = number, .sigev_notify = SIGEV_THREAD_ID};
+  event._sigev_un._tid = (int)syscall(SYS_gettid);
+  int timer = -1;
+  return syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0 ? timer : -1;
+}
+
+// Lets it fire after each period, below a second; 0 stops it.
+static inline void lockstep_thread_timer_set(int timer, long nanoseconds) {
+  struct itimerspec when = {.it_interval.tv_nsec = nanoseconds, .it_value.tv_nsec = nanoseconds};
+  syscall(SYS_timer_settime, timer, 0, &when, NULL);
+}
+
+static inline void lockstep_thread_timer_delete(int timer) { syscall(SYS_timer_delete, timer); }
 
 static inline uint64_t lockstep_rdtsc(void) { return __rdtsc(); }
 

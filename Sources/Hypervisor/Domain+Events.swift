@@ -9,9 +9,8 @@ import Machines
 /// Called with the lock of the event channels held.
 extension Domain: EventSink {
   func deliver(_ port: EventPort, to vcpu: Int) {
-    guard shared.events.raise(port) else { return }
-    announce(port, to: vcpu)
-    // Whoever polls looks at the port itself, masked or not.
+    if shared.events.raise(port) { announce(port, to: vcpu) }
+    // Whoever polls looks at shared memory, whether the port is masked or pending already.
     for processor in processors { processor.wakeUp.notify() }
   }
 

@@ -46,6 +46,9 @@ public final class Domain: @unchecked Sendable {
   /// thread: be quick, and call nothing of this domain.
   public var emergencyConsole: (@Sendable ([UInt8]) -> Void)?
 
+  /// Where the guest may poll; set before the start.
+  private(set) var polled: PolledFrame?
+
   struct Life {
     var end: DomainEnd?
     var threads: [Thread] = []
@@ -134,6 +137,16 @@ public final class Domain: @unchecked Sendable {
     for index in frames.indices where frames[index].rawValue == UInt64(index) {
       frames.swapAt(index, index == 0 ? frames.count - 1 : index - 1)
     }
+  }
+
+  /// Names the guest frame of a ring that the guest may poll without a hypercall, its console's: a guest that does
+  /// nothing else is put to sleep until an event comes, or for some milliseconds. Call it before the start.
+  /// - Parameter indexOffset: where the ring's indices lie in the frame, 16 bytes; a multiple of 8.
+  public func expectPolling(of frame: GuestFrame, indexOffset: Int) {
+    precondition(indexOffset >= 0 && indexOffset % 8 == 0 && indexOffset <= frameSize - 16)
+    guard let machine = machineFrame(of: frame) else { return }
+    polled = PolledFrame(frame: machine, indexOffset: indexOffset)
+    frames.polled = machine
   }
 
   /// How often what happened since the start, summed over the vCPUs: exits, hypercalls and exceptions by name.

@@ -73,6 +73,8 @@ final class Processor: @unchecked Sendable {
   /// The number of wake-ups that the guest has seen at its last yield.
   var seenGeneration: UInt64 = 0
   var wasInitialised = false
+  /// Whether it polls its console, as far as is known.
+  var polling = PollingGuess()
 
   init(_ domain: Domain, index: Int, machine: VirtualMachine) throws(HostError) {
     self.domain = domain
@@ -98,6 +100,7 @@ final class Processor: @unchecked Sendable {
   /// Runs the guest until the domain ends.
   func run() {
     VirtualCPU.acceptKicks()
+    let slices = SliceTimer()
     while !domain.hasEnded {
       guard isUp.load(ordering: .acquiring) else {
         let generation = wakeUp.generation
@@ -109,6 +112,7 @@ final class Processor: @unchecked Sendable {
       if let sleep {
         self.sleep = nil
         statistics.count(.waits)
+        setSlice(slices, nanoseconds: 0)
         wait(sleep)
         continue
       }
@@ -116,6 +120,7 @@ final class Processor: @unchecked Sendable {
       guard ready else { continue }
       do throws(KVMError) {
         statistics.count(.entries)
+        setSlice(slices, nanoseconds: polling.slice)
         let exit = try virtual.enter()
         inGuest.store(false, ordering: .sequentiallyConsistent)
         domain.lock.withLock { _ in handle(exit) }
@@ -157,6 +162,7 @@ final class Processor: @unchecked Sendable {
     switch exit {
     case .interrupted:
       statistics.count(.interruptions)
+      suspectPolling()
     case .port(MonitorWindow.Port.systemCall):
       handleSystemCallPort()
     case .port(let port) where port < MonitorWindow.Port.firstShared:

@@ -146,4 +146,4 @@ public final class VirtualCPU: @unchecked Sendable {
 }
 
 /// The signal that kicks vCPUs; the process uses it for nothing else.
-private let kickSignal = SIGUSR1
+let kickSignal = SIGUSR1

@@ -61,7 +61,8 @@ struct Run: ParsableCommand {
     }
     let isTerminal = isatty(STDIN_FILENO) == 1
     let console = ConsoleStreams(
-      input: STDIN_FILENO, output: STDOUT_FILENO, escape: isTerminal ? ConsoleStreams.controlBracket : nil,
+      input: STDIN_FILENO, output: STDOUT_FILENO, log: STDERR_FILENO,
+      escape: isTerminal ? ConsoleStreams.controlBracket : nil,
       ended: { runner.stop() })
     return try runner.run(configuration, console: console, machinery: machinery) {
       if isTerminal { RawTerminal.enter(STDIN_FILENO) }

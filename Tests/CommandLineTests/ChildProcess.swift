@@ -60,6 +60,17 @@ final class ChildProcess {
 
   func send(_ signal: Int32) { kill(process, signal) }
 
+  /// The processor time that it has used, in seconds.
+  var processorTime: Double {
+    // The 14th and 15th field, counted from behind the name, which may hold blanks.
+    let fields =
+      Program.contents("/proc/\(process)/stat").split(separator: ")").last?.split(separator: " ") ?? []
+    guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else {
+      return .nan
+    }
+    return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
+  }
+
   /// Waits for the end; nil if it does not come in time.
   func wait(seconds: Int) -> End? {
     for _ in 0..<(seconds * 100) {
@@ -89,11 +100,13 @@ final class Scratch {
 
   /// Writes a file; returns its path.
   @discardableResult
-  func write(_ name: String, _ text: String) -> String {
+  func write(_ name: String, _ text: String) -> String { write(name, Array(text.utf8)) }
+
+  @discardableResult
+  func write(_ name: String, _ bytes: [UInt8]) -> String {
     let file = "\(path)/\(name)"
     let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
     precondition(descriptor >= 0)
-    let bytes = Array(text.utf8)
     precondition(Glibc.write(descriptor, bytes, bytes.count) == bytes.count)
     close(descriptor)
     return file
@@ -166,6 +179,18 @@ enum Requirement {
     guard descriptor >= 0 else { return false }
     close(descriptor)
     return true
+  }
+
+  /// Whether a file system can be mounted that only one process sees.
+  static var canHideKVM: Bool {
+    Program.run("/usr/bin/env", ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/dev"]).end == .exited(0)
+  }
+
+  /// Whether this is root, who can try it as somebody without a right to /dev/kvm who can read this program.
+  static var othersLackKVM: Bool {
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    return hasKVM && Program.run("/usr/bin/env", nobody + ["test", "-w", "/dev/kvm"]).end == .exited(1)
+      && Program.run("/usr/bin/env", nobody + ["test", "-x", Program.lockstep]).end == .exited(0)
   }
 
   static var hasGRUB: Bool { access(grub, R_OK) == 0 }

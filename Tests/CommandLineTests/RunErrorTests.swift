@@ -108,6 +108,61 @@ struct RunErrorTests {
   }
 
   @Test(
+    "for a disk that is a directory, no disk, too small or not to be written says so",
+    .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"))
+  func unusableDisk() {
+    let scratch = Scratch()
+    scratch.write("small", "less than a sector")
+    func expectRefusal(_ target: String, _ message: String) {
+      expect(
+        scratch, "kernel = '\(Requirement.grub)'\ndisk = ['\(target),raw,xvda,rw']", "disk xvda: \(message)")
+    }
+    expectRefusal(scratch.path, "DIR: it is a directory; give a raw disk image")
+    expectRefusal("/dev/null", "/dev/null: it is neither a file nor a block device; give a raw disk image")
+    expectRefusal(
+      "\(scratch.path)/small", "DIR/small: it has no whole sector of 512 bytes; give a raw disk image")
+    expect(
+      scratch, "kernel = '\(Requirement.grub)'\ndisk = ['/x,raw,xvda,rw', '/y,raw,xvda,rw']",
+      "DIR/guest.cfg:2:27: two disks are called xvda; give each its own name")
+  }
+
+  /// Runs a configuration under another program, and expects one line of complaint.
+  private func expect(under command: [String], _ message: String) {
+    let scratch = Scratch()
+    // Whoever it runs as must be able to read it.
+    chmod(scratch.path, 0o755)
+    let file = scratch.write("guest.cfg", "kernel = '\(Requirement.grub)'\n")
+    chmod(file, 0o644)
+    let result = Program.run("/usr/bin/env", command + [Program.lockstep, "run", file])
+    #expect(result.end == .exited(2) && result.output == "")
+    #expect(result.error == "lockstep: \(message)\n")
+  }
+
+  @Test(
+    "for lack of permission to use /dev/kvm says so",
+    .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"),
+    .enabled(if: Requirement.othersLackKVM, "not root, or /dev/kvm is open to all"))
+  func noPermission() {
+    expect(
+      under: ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+      "no permission to open /dev/kvm: add yourself to the group that owns it (usually kvm)")
+  }
+
+  @Test(
+    "for a /dev/kvm that is not there, or is something else, says so",
+    .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"),
+    .enabled(if: Requirement.canHideKVM, "this user cannot make a file system of its own"))
+  func hiddenKVM() {
+    expect(
+      under: ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /dev && exec \"$@\"", "sh"],
+      "no /dev/kvm: load the kernel's kvm_intel or kvm_amd module, or run on a machine that has KVM")
+    guard Requirement.hasKVM else { return }
+    expect(
+      under: ["unshare", "-m", "sh", "-c", "mount --bind /dev/zero /dev/kvm && exec \"$@\"", "sh"],
+      "this kernel's KVM lacks version 12 of its interface: a newer kernel is needed")
+  }
+
+  @Test(
     "for lack of /dev/kvm says so",
     .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"),
     .enabled(if: !Requirement.hasKVM, "there is a usable /dev/kvm here"))

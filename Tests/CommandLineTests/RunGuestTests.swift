@@ -144,6 +144,20 @@ struct RunGuestTests {
     #expect(session.terminal.mode == session.original)
   }
 
+  @Test("costs little while it waits for a key, and answers one at once", .timeLimit(.minutes(3)))
+  func idle() throws {
+    let session = try Session()
+    try session.waitForPrompt()
+    sleep(1)
+    let before = session.child.processorTime
+    sleep(4)
+    let used = session.child.processorTime - before
+    #expect(used < 1, "\(used) s of processor time in 4 s at the prompt")
+    session.terminal.clear()
+    session.terminal.type("x")
+    #expect(session.terminal.wait(seconds: 1) { $0.contains("x") })
+  }
+
   @Test("starts again when it reboots, or ends, as it is configured", .timeLimit(.minutes(3)))
   func reboot() throws {
     let session = try Session()

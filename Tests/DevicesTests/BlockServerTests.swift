@@ -230,7 +230,7 @@ struct DiskImageTests {
     let empty = TemporaryFile([1, 2, 3])
     #expect(
       message { try DiskImage(path: empty.path, readOnly: true) }
-        == "\(empty.path): it is empty; give a raw disk image")
+        == "\(empty.path): it has no whole sector of 512 bytes; give a raw disk image")
   }
 
   @Test("that is cut short meanwhile fails reads, and nothing else")

@@ -17,7 +17,7 @@ final class GuestMemoryTests: GuestSetting {
       code.store(first, at: Self.scratch + 64)
       code.call(12, 1, at: Self.scratch, [Self.scratch + 64, 1, 0, 0x7ff0])
       code.storeRAX(at: Self.results)
-      code.hypercall(12, 3, Self.scratch)
+      code.hypercall(12, 3, Self.scratch + 24)
       code.storeRAX(at: Self.results + 8)
       code.store(4000, at: Self.scratch + 64)
       code.store(4001, at: Self.scratch + 72)

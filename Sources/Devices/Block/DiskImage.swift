@@ -60,7 +60,9 @@ public final class DiskImage: Sendable {
         description: "\(path): it is in use by another run; end that one, or give both access=ro")
     }
     let end = lseek(descriptor, 0, SEEK_END)
-    guard end >= 512 else { throw DiskImageError(description: "\(path): it is empty; give a raw disk image") }
+    guard end >= 512 else {
+      throw DiskImageError(description: "\(path): it has no whole sector of 512 bytes; give a raw disk image")
+    }
     return UInt64(end) / 512
   }
 

@@ -10,6 +10,8 @@ public struct ConsoleStreams: Sendable {
   /// Nil for a console without input.
   public var input: Int32?
   public var output: Int32
+  /// Where the lines of the emergency console go; nil for nowhere.
+  public var log: Int32?
   /// The byte that ends the session; nil if all bytes are the guest's.
   public var escape: UInt8?
   /// Called, on the console's thread, when the user ends the session.
@@ -18,10 +20,13 @@ public struct ConsoleStreams: Sendable {
   /// Ctrl-], as in `xl console`.
   public static let controlBracket: UInt8 = 0x1d
 
-  public init(input: Int32?, output: Int32, escape: UInt8? = nil, ended: @escaping @Sendable () -> Void = {})
-  {
+  public init(
+    input: Int32?, output: Int32, log: Int32? = nil, escape: UInt8? = nil,
+    ended: @escaping @Sendable () -> Void = {}
+  ) {
     self.input = input
     self.output = output
+    self.log = log
     self.escape = escape
     self.ended = ended
   }
@@ -29,6 +34,9 @@ public struct ConsoleStreams: Sendable {
 
 /// The back end of a domain's console.
 public final class ConsoleBackEnd: Sendable {
+  /// Where the ring's indices lie in its page. Source: xen/include/public/io/console.h.
+  public static let indexOffset = 3072
+
   private let thread: ServiceThread
   private let channel: HostEventChannel
 

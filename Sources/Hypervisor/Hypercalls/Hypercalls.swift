@@ -61,31 +61,44 @@ extension Processor {
     case .callbackOperation: return try callbackOperation(arguments.first, arguments.second)
     case .eventChannelOperation: return try eventChannelOperation(arguments.first, arguments.second)
     case .physicalDeviceOperation: return try physicalDeviceOperation(arguments.first)
-    // iret never comes here outside of a multicall, and has no meaning in one.
+    // iret is taken where it comes in, in a multicall too.
     case .interruptReturn, .platformOperation: throw .notImplemented
     }
   }
 
   /// `HYPERVISOR_multicall`: `struct multicall_entry` is op, result, args[6]; 64 bytes.
+  ///
+  /// An iret among them ends the list: what follows must not run with the rights of the kernel that was left.
   private func multicall(_ list: UInt64, count: UInt64) throws(HypercallError) -> Int64 {
-    try forEach(count) { index throws(HypercallError) in
+    var isOver = false
+    try forEach(count & 0xffff_ffff, until: { isOver }) { index throws(HypercallError) in
       let entry = list &+ index &* 64
       let call = try argument(entry, byteCount: 56)
+      if call.u64(0) == HypercallNumber.interruptReturn.rawValue {
+        statistics.count(hypercall: call.u64(0))
+        interruptReturn()
+        isOver = true
+        return
+      }
       let result = hypercall(
         call.u64(0),
         HypercallArguments(call.u64(16), call.u64(24), call.u64(32), call.u64(40), call.u64(48)),
         inMulticall: true)
       try write(result, to: entry &+ 8)
     }
-    return 0
+    return isOver ? Int64(bitPattern: registers.pointee.rax) : 0
   }
 
   /// Does something for each element of a guest's list, as long as the domain lives.
   ///
   /// A list may be long: it costs its own domain's time alone, and ends when the domain is ended.
-  func forEach(_ count: UInt64, _ body: (UInt64) throws(HypercallError) -> Void) throws(HypercallError) {
+  /// - Parameter isOver: ends the list early.
+  func forEach(
+    _ count: UInt64, until isOver: () -> Bool = { false },
+    _ body: (UInt64) throws(HypercallError) -> Void
+  ) throws(HypercallError) {
     var index: UInt64 = 0
-    while index < count {
+    while index < count, !isOver() {
       if index & 63 == 63, domain.hasEnded { throw .tryAgain }
       try body(index)
       index += 1

@@ -20,7 +20,7 @@ extension Processor {
     else { throw .noSuchDomain }
     var done: UInt32 = 0
     defer { if arguments.third != 0 { try? write(done, to: arguments.third) } }
-    try forEach(arguments.second) { index throws(HypercallError) in
+    try forEach(arguments.second & 0xffff_ffff) { index throws(HypercallError) in
       let request = try argument(arguments.first &+ index &* 16, byteCount: 16)
       try update(request.u64(0), request.u64(8))
       done &+= 1
@@ -45,8 +45,12 @@ extension Processor {
       guard address.rawValue % 8 == 0, let entries = domain.frames.entries(of: address.frame) else {
         throw .invalid
       }
-      try setEntry(
-        entries + address.offset / 8, PageTableEntry(value), preserving: kind == .preserveAccessedAndDirty)
+      let entry = PageTableEntry(value)
+      // A table may map itself, but only to be read.
+      guard !entry.isPresent || !entry.has(PageTableEntry.writable) || entry.frame != address.frame else {
+        throw .invalid
+      }
+      try setEntry(entries + address.offset / 8, entry, preserving: kind == .preserveAccessedAndDirty)
       pager?.guestEntryWritten(address.frame, index: address.offset / 8)
     }
   }
@@ -76,6 +80,7 @@ extension Processor {
   /// vCPUs; from bit 2 on otherwise a pointer to a bitmap of vCPUs).
   func updateVirtualMapping(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
     let address = VirtualAddress(arguments.first)
+    guard arguments.third & 3 != 3 else { throw .invalid }
     let (table, slot) = try levelOneSlot(for: address)
     try setEntry(slot, PageTableEntry(arguments.second))
     pager?.guestEntryWritten(table, index: address.tableIndex(1))
@@ -83,7 +88,6 @@ extension Processor {
     switch arguments.third & 3 {
     case 1: try flush(everywhere: everywhere)
     case 2: try invalidate(address, everywhere: everywhere)
-    case 3: throw .invalid
     default: break
     }
     return 0
@@ -134,7 +138,7 @@ extension Processor {
     guard foreign == Self.anyVirtualCPU || foreign == UInt64(domain.id.rawValue) else { throw .noSuchDomain }
     var done: UInt32 = 0
     defer { if arguments.third != 0 { try? write(done, to: arguments.third) } }
-    try forEach(arguments.second) { index throws(HypercallError) in
+    try forEach(arguments.second & 0xffff_ffff) { index throws(HypercallError) in
       let request = try argument(arguments.first &+ index &* 24, byteCount: 24)
       guard let operation = ExtendedOperation(rawValue: request.u32(0)) else { throw .notImplemented }
       try extended(operation, request.u64(8), request.u64(16))
@@ -176,9 +180,8 @@ extension Processor {
 
   /// Pinning takes a frame as a page table. What it holds is checked when it is used.
   private func pin(_ frame: MachineFrame) throws(HypercallError) {
-    guard domain.frames.owns(frame) else { throw .invalid }
+    guard domain.frames.owns(frame), domain.pinned.insert(frame).inserted else { throw .invalid }
     domain.frames.markTable(frame)
-    domain.pinned.insert(frame)
   }
 
   private func unpin(_ frame: MachineFrame) throws(HypercallError) {

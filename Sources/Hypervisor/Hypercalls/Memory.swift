@@ -20,8 +20,10 @@ extension Processor {
     guard let operation = MemoryOperation(rawValue: command) else { throw .notImplemented }
     switch operation {
     case .maximumRAMPage: return Int64(domain.frames.memory.frameCount - 1)
-    case .currentReservation: return Int64(domain.currentFrames.load(ordering: .relaxed))
-    case .maximumReservation: return Int64(domain.frameCount)
+    case .currentReservation, .maximumReservation:
+      try requireSelf(DomainID(try argument(address, byteCount: 2).u16(0)))
+      return Int64(
+        operation == .maximumReservation ? domain.frameCount : domain.currentFrames.load(ordering: .relaxed))
     case .machphysMapping: return try machphysMapping(address)
     case .increaseReservation, .populatePhysicalMap:
       return try populate(address, physicalMap: operation == .populatePhysicalMap)

@@ -4,30 +4,41 @@ import Interfaces
 
 /// Small hypercalls.
 extension Processor {
-  private static let longestConsoleWrite: UInt64 = 4096
+  private static let consolePiece: UInt64 = 4096
 
-  /// `console_io`: the emergency console; reading finds nothing.
+  /// `console_io`: the emergency console; reading finds nothing. A write takes all its bytes, and returns 0.
   func consoleIO(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
     let (write, read): (UInt64, UInt64) = (0, 1)
     if arguments.first == read { return 0 }
     guard arguments.first == write else { throw .notImplemented }
-    let count = Int(min(arguments.second & 0xffff_ffff, Self.longestConsoleWrite))
+    let count = arguments.second & 0xffff_ffff
+    let pieces = (count + Self.consolePiece - 1) / Self.consolePiece
+    try forEach(pieces) { index throws(HypercallError) in
+      let start = index * Self.consolePiece
+      try writeConsole(arguments.third &+ start, Int(min(count - start, Self.consolePiece)))
+    }
+    return 0
+  }
+
+  private func writeConsole(_ address: UInt64, _ count: Int) throws(HypercallError) {
     var bytes = [UInt8](repeating: 0, count: count)
     let result: Result<Void, HypercallError> = bytes.withUnsafeMutableBytes { buffer in
-      do throws(HypercallError) { return .success(try copyIn(arguments.third, into: buffer)) } catch {
+      do throws(HypercallError) { return .success(try copyIn(address, into: buffer)) } catch {
         return .failure(error)
       }
     }
     try result.get()
     domain.emergencyConsole?(bytes)
-    return Int64(count)
   }
 
   /// `vm_assist`: enable (0) or disable (1) one of the known kinds. None needs anything done here: page tables are
   /// always writable the way that the ABI wants, and 32-bit segments are always whole.
   func assist(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
     let knownKinds: UInt64 = 6
-    guard arguments.first <= 1, arguments.second < knownKinds else { throw .invalid }
+    let strictTable: UInt64 = 32
+    guard arguments.first <= 1, arguments.second < knownKinds || arguments.second == strictTable else {
+      throw .invalid
+    }
     return 0
   }
 

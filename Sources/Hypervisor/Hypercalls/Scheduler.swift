@@ -8,6 +8,8 @@ enum Sleep {
   case block
   /// Nothing in particular: the guest polls, and would burn a processor.
   case yield
+  /// Its console, for so many nanoseconds: see `PollingGuess`.
+  case polling(UInt64)
   /// One of some ports, or a system time (0: none).
   case poll([EventPort], until: UInt64)
 }
@@ -49,7 +51,10 @@ extension Processor {
   }
 
   private func shutdown(_ code: UInt32) throws(HypercallError) {
-    guard let reason = ShutdownReason(rawValue: code) else { throw .invalid }
+    guard let reason = ShutdownReason(rawValue: code) else {
+      crash("the guest shut itself down for reason \(code), which is unknown")
+      return
+    }
     switch reason {
     case .poweroff: domain.end(.poweroff)
     case .reboot: domain.end(.reboot)
@@ -83,8 +88,9 @@ extension Processor {
   func wait(_ sleep: Sleep) {
     switch sleep {
     case .yield:
-      wakeUp.wait(after: seenGeneration, nanoseconds: Self.longestYield)
-      seenGeneration = wakeUp.generation
+      waitForWakeUp(nanoseconds: Self.longestYield)
+    case .polling(let nanoseconds):
+      waitForWakeUp(nanoseconds: nanoseconds)
     case .block:
       waitUntil(deadline: nil) { info.isPending }
     case .poll(let ports, let deadline):
@@ -93,6 +99,12 @@ extension Processor {
         info.isPending && !info.isMasked || ports.contains { domain.shared.isPending($0) }
       }
     }
+  }
+
+  /// Waits for a wake-up since the last such wait.
+  private func waitForWakeUp(nanoseconds: UInt64) {
+    wakeUp.wait(after: seenGeneration, nanoseconds: nanoseconds)
+    seenGeneration = wakeUp.generation
   }
 
   private func waitUntil(deadline: UInt64?, _ come: () -> Bool) {

@@ -36,17 +36,24 @@ extension Processor {
   /// `callback_op`: `struct callback_register` is type (16 bits), flags (16), padding, address (64).
   /// Source: xen/include/public/callback.h.
   func callbackOperation(_ command: UInt64, _ address: UInt64) throws(HypercallError) -> Int64 {
-    guard command <= 1 else { throw .notImplemented }
-    let block = try argument(address, byteCount: command == 0 ? 16 : 8)
-    let handler = command == 0 ? block.u64(8) : 0
-    let callback = Callback(handler: handler, masksEvents: block.u16(2) & 1 != 0)
-    switch block.u16(0) {
+    let (register, unregister): (UInt64, UInt64) = (0, 1)
+    guard command == register || command == unregister else { throw .notImplemented }
+    let block = try argument(address, byteCount: command == register ? 16 : 8)
+    let type = block.u16(0)
+    if command == unregister {
+      // Only that for NMIs can be taken back; none ever comes.
+      guard type == 4 else { throw .invalid }
+      return 0
+    }
+    guard VirtualAddress(block.u64(8)).isCanonical else { throw .invalid }
+    let callback = Callback(handler: block.u64(8), masksEvents: block.u16(2) & 1 != 0)
+    switch type {
     case 0: eventCallback = callback
     case 1: failsafeCallback = callback
     case 2: systemCallCallback = callback
-    // SYSENTER and 32-bit SYSCALL: accepted, since kernels insist; neither instruction reaches them yet.
-    case 5, 7: break
-    case 3, 4: throw .notImplemented
+    // NMIs, SYSENTER and 32-bit SYSCALL: accepted, since kernels insist; none reaches them yet.
+    case 4, 5, 7: break
+    case 3: throw .notImplemented
     default: throw .invalid
     }
     return 0

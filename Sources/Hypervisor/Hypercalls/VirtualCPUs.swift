@@ -12,6 +12,7 @@ extension Processor {
     case isUp = 3
     case getRunState = 4
     case registerRunState = 5
+    case setPeriodicTimer = 6
     case stopPeriodicTimer = 7
     case setSingleShotTimer = 8
     case stopSingleShotTimer = 9
@@ -35,10 +36,14 @@ extension Processor {
     case .isUp: return target.isUp.load(ordering: .acquiring) ? 1 : 0
     case .getRunState: try writeRunState(to: address)
     case .registerRunState: try writeRunState(to: try readWord(address))
-    // There is no periodic timer, so it has stopped.
-    case .stopPeriodicTimer: break
-    case .setSingleShotTimer: try setSingleShot(address)
-    case .stopSingleShotTimer: domain.timers.set(index, deadline: nil)
+    case .setPeriodicTimer: try target.setPeriodic(try readWord(address))
+    case .stopPeriodicTimer: domain.timers.setPeriod(target.index, nanoseconds: nil)
+    case .setSingleShotTimer:
+      guard target === self else { throw .invalid }
+      try setSingleShot(address)
+    case .stopSingleShotTimer:
+      guard target === self else { throw .invalid }
+      domain.timers.set(index, deadline: nil)
     case .registerInfo: try target.moveInfo(try argument(address, byteCount: 16))
     case .registerTime:
       let place = try readWord(address)
@@ -64,6 +69,13 @@ extension Processor {
     block.set(8, u64: domain.clock.now)
     block.set(16, u64: domain.clock.now)
     try reply(block, byteCount: 48, to: address)
+  }
+
+  /// `struct vcpu_set_periodic_timer`: period_ns (64 bits), at least a millisecond.
+  private func setPeriodic(_ period: UInt64) throws(HypercallError) {
+    let (shortest, longest): (UInt64, UInt64) = (1_000_000, 1 << 40)
+    guard (shortest...longest).contains(period) else { throw .invalid }
+    domain.timers.setPeriod(index, nanoseconds: period)
   }
 
   /// `struct vcpu_set_singleshot_timer`: timeout_abs_ns (64 bits), flags (32; bit 0: refuse what is past).

@@ -18,6 +18,8 @@ final class DomainFrames {
   private var granted: [MachineFrame: Mappings] = [:]
   /// Own frames that are, or were since they were last freed, used as page tables; one bit a machine frame.
   private var tables: [UInt64]
+  /// A frame that no pager fills in before it is touched: see `PollingGuess`.
+  var polled: MachineFrame?
 
   init(_ domain: DomainID, memory: MachineMemory) {
     self.domain = domain

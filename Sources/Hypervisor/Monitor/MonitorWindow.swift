@@ -11,6 +11,8 @@ enum MonitorWindow {
   static let base: UInt64 = 0xffff_8080_0000_0000
   /// The machine-to-physical table: level-3 slots 1 and 2 of the window. Guest kernels may read it.
   static let machineToPhysical: UInt64 = base + 1 << 30
+  /// Where the ABI has that table by custom (`HYPERVISOR_VIRT_START`): loads from there are emulated.
+  static let customaryTable: UInt64 = 0xffff_8000_0000_0000
   /// The most level-3 slots that the table may take: 2 GiB, entries for 2²⁸ frames.
   static let machineToPhysicalSlots = 2
 

@@ -155,7 +155,8 @@ final class PlainShadowPager: ShadowPager {
       let entry = PageTableEntry((entries + index).loadShared())
       guard entry.isPresent, entry.has(PageTableEntry.accessed),
         mode == .kernel || (entry.has(PageTableEntry.user) && found.upper.user),
-        let translation = walker.translation(entry, table: found.table, rights: found.upper)
+        let translation = walker.translation(entry, table: found.table, rights: found.upper),
+        translation.frame != frames.polled
       else { continue }
       table[index] = leaf(translation).rawValue
     }

@@ -6,9 +6,25 @@ import Synchronization
 /// The timers of one domain's vCPUs: a thread that raises the timer interrupt when a deadline has come.
 final class TimerThread: Sendable {
   private struct State {
-    /// The deadline of each vCPU in system time; nil if its timer is off.
-    var deadlines: [UInt64?]
+    var timers: [Timer]
     var stopped = false
+  }
+  /// What one vCPU has: a timer for a system time, and one that fires again and again.
+  private struct Timer {
+    var deadline: UInt64?
+    var period: UInt64 = 0
+    var nextTick: UInt64?
+
+    var next: UInt64? { [deadline, nextTick].compactMap { $0 }.min() }
+
+    /// Whether one of them is due; sets both anew.
+    mutating func fires(at now: UInt64) -> Bool {
+      guard let next, next <= now else { return false }
+      if let deadline, deadline <= now { self.deadline = nil }
+      // Ticks that were missed are not made up for.
+      if let nextTick, nextTick <= now { self.nextTick = now &+ period }
+      return true
+    }
   }
   private let state: Mutex<State>
   private let wakeUp = WakeUp()
@@ -17,15 +33,26 @@ final class TimerThread: Sendable {
   private let expired: @Sendable (Int) -> Void
 
   init(virtualCPUs: Int, clock: SystemClock, expired: @escaping @Sendable (Int) -> Void) {
-    state = Mutex(State(deadlines: Array(repeating: nil, count: virtualCPUs)))
+    state = Mutex(State(timers: Array(repeating: Timer(), count: virtualCPUs)))
     self.clock = clock
     self.expired = expired
   }
 
   /// Sets, or with nil switches off, a vCPU's timer; a deadline that has passed fires at once.
   func set(_ vcpu: Int, deadline: UInt64?) {
-    state.withLock { $0.deadlines[vcpu] = deadline }
+    state.withLock { $0.timers[vcpu].deadline = deadline }
     if deadline != nil { wakeUp.notify() }
+  }
+
+  /// Sets, or with nil switches off, a vCPU's periodic timer.
+  /// - Parameter nanoseconds: at least a millisecond.
+  func setPeriod(_ vcpu: Int, nanoseconds: UInt64?) {
+    let now = clock.now
+    state.withLock { state in
+      state.timers[vcpu].period = nanoseconds ?? 0
+      state.timers[vcpu].nextTick = nanoseconds.map { now &+ $0 }
+    }
+    if nanoseconds != nil { wakeUp.notify() }
   }
 
   func stop() {
@@ -39,13 +66,8 @@ final class TimerThread: Sendable {
       let generation = wakeUp.generation
       let now = clock.now
       let (due, next, stopped) = state.withLock { state in
-        var due: [Int] = []
-        for (vcpu, deadline) in state.deadlines.enumerated() {
-          guard let deadline, deadline <= now else { continue }
-          state.deadlines[vcpu] = nil
-          due.append(vcpu)
-        }
-        return (due, state.deadlines.compactMap { $0 }.min(), state.stopped)
+        let due = state.timers.indices.filter { state.timers[$0].fires(at: now) }
+        return (due, state.timers.compactMap(\.next).min(), state.stopped)
       }
       if stopped { return }
       for vcpu in due { expired(vcpu) }

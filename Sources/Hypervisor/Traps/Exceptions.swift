@@ -20,7 +20,10 @@ extension Processor {
       instruction: frame.instruction, codeSelector: frame.codeSelector, flags: frame.flags,
       stack: frame.stack,
       stackSelector: frame.stackSelector)
+    // A report of a crash shows the guest's registers, not the stub's.
+    registers.pointee.rip = frame.instruction
     registers.pointee.rsp = frame.stack
+    registers.pointee.rflags = frame.flags
     switch vector {
     case Vector.pageFault:
       handlePageFault(fault, PageFaultError(rawValue: frame.error), context)
@@ -33,11 +36,17 @@ extension Processor {
 
   private func handlePageFault(_ address: VirtualAddress, _ error: PageFaultError, _ context: GuestContext) {
     guard let pager else { return }
+    if let after = loadFromTable(address, error, context) {
+      statistics.count(.emulations)
+      resume(after)
+      return
+    }
     do throws(HostError) {
       switch try pager.fault(at: address, error: error, in: mode) {
       case .resume:
         statistics.count(.shadowFills)
         resume(context)
+        noteMendedFault(at: address)
       case .reflect(let code):
         statistics.count(.reflectedFaults)
         info.faultAddress.storeShared(address.rawValue)
@@ -50,6 +59,26 @@ extension Processor {
     }
   }
 
+  /// A guest kernel's load from the machine-to-physical table where it lies by custom, at the beginning of level-4
+  /// slot 256. CPL 3 cannot use that slot on software KVM, so the table is not mapped there: the load is carried out.
+  private func loadFromTable(_ address: VirtualAddress, _ error: PageFaultError, _ context: GuestContext)
+    -> GuestContext?
+  {
+    guard mode == .kernel, error.access == .read, address.tableIndex(4) == 256, address.isCanonical else {
+      return nil
+    }
+    let offset = address.rawValue - MonitorWindow.customaryTable
+    let table = domain.frames.memory.machineToPhysical
+    var emulator = InstructionEmulator(self, context)
+    let outcome = emulator.runLoad { byteCount in
+      guard offset % UInt64(byteCount) == 0, offset < UInt64(table.byteCount) else { return nil }
+      let entry = table[MachineFrame(offset / 8)]
+      return byteCount == 8 ? entry : entry >> (offset % 8 * 8) & 0xffff_ffff
+    }
+    guard case .done(let after) = outcome else { return nil }
+    return after
+  }
+
   /// Instructions that only ring 0 may execute, or that are asked to trap, and INT with a gate that allows it.
   private func handlePrivileged(_ vector: Int, _ error: UInt64, _ context: GuestContext) {
     var emulator = InstructionEmulator(self, context)
@@ -58,7 +87,7 @@ extension Processor {
       statistics.count(.emulations)
       resume(after)
     case .interrupt(let number, let after)
-    where trapGates[number].privilege == 3 && trapGates[number].handler != 0:
+    where trapGates[number].privilege >= (mode == .kernel ? 1 : 3) && trapGates[number].handler != 0:
       let gate = trapGates[number]
       bounce(to: gate.handler, masksEvents: gate.masksEvents, error: nil, after)
     case .interrupt, .notOurs:

@@ -131,6 +131,38 @@ struct InstructionEmulator {
     return .done(finished())
   }
 
+  // MARK: The machine-to-physical table
+
+  /// A load of 4 or 8 bytes from memory: MOV, with a ModRM byte or with an address of its own.
+  /// - Parameter value: what stands there, for a width in bytes; nil lets the guest have the fault.
+  mutating func runLoad(_ value: (_ byteCount: Int) -> UInt64?) -> Outcome {
+    skipPrefixes()
+    guard !wordSized, let opcode = next(), let target = loadTarget(opcode) else { return .notOurs }
+    guard let loaded = value(rex & 8 != 0 ? 8 : 4) else { return .notOurs }
+    setRegister(target, loaded)
+    return .done(finished())
+  }
+
+  /// The register that a MOV from memory loads; skips the instruction's address.
+  private mutating func loadTarget(_ opcode: UInt8) -> Int? {
+    var target = 0
+    var displacement = 8
+    if opcode == 0x8b {
+      guard let operand = next(), operand >> 6 != 3 else { return nil }
+      target = Int(operand >> 3 & 7 | (rex & 4) << 1)
+      var base = operand & 7
+      if base == 4 {
+        guard let scaled = next() else { return nil }
+        base = scaled & 7
+      }
+      displacement = operand >> 6 == 1 ? 1 : operand >> 6 == 2 || base == 5 ? 4 : 0
+    } else if opcode != 0xa1 {
+      return nil
+    }
+    for _ in 0..<displacement where next() == nil { return nil }
+    return target
+  }
+
   // MARK: Control and debug registers
 
   private mutating func controlRegister(write: Bool) -> Outcome {

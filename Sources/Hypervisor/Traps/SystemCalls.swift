@@ -5,6 +5,7 @@ import Interfaces
 /// SYSCALL: a hypercall from the guest's kernel, a system call of its user, or the return from an exception.
 extension Processor {
   func handleSystemCallPort() {
+    noteActivity()
     guard isSystemCallPage(registers.pointee.rip) else {
       deliverForbiddenOut()
       return
@@ -56,7 +57,7 @@ extension Processor {
 
   /// `HYPERVISOR_iret`. The frame, from low to high: rax, r11, rcx, flags, rip, cs, rflags, rsp, ss.
   /// Source: xen/include/public/arch-x86/xen-x86_64.h, `struct iret_context`.
-  private func interruptReturn() {
+  func interruptReturn() {
     let frame = registers.pointee.rsp
     let registersSaved: ArgumentBlock
     let stackSelector: UInt64

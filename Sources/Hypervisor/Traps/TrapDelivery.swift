@@ -36,6 +36,7 @@ extension Processor {
 
   /// Enters the guest's kernel at `handler` with a frame of what ran before.
   func bounce(to handler: UInt64, masksEvents: Bool, error: UInt64?, _ context: GuestContext) {
+    noteActivity()
     guard VirtualAddress(handler).isCanonical else {
       crash("the guest's handler lies at \(hex(handler)), which is no address")
       return

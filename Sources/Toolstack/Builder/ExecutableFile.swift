@@ -58,25 +58,14 @@ struct ExecutableFile: Sendable {
 
   /// Is it an ELF file for x86-64, and a program rather than a library or an object?
   private static func checkKind(_ reader: ByteReader) throws(ImageProblem) {
-    guard reader.integer(at: 0, as: UInt32.self) == 0x464c_457f else { throw notExecutable(reader) }
+    guard reader.integer(at: 0, as: UInt32.self) == 0x464c_457f else {
+      throw ImageProblem("not a PV kernel: it is no ELF file")
+    }
     guard reader.integer(at: 4, as: UInt8.self) == 2, reader.integer(at: 5, as: UInt8.self) == 1,
       reader.integer(at: 18, as: UInt16.self) == 62
     else {
       throw ImageProblem("an ELF file, but not for x86-64; only 64-bit PV kernels are supported")
     }
-  }
-
-  private static func notExecutable(_ reader: ByteReader) -> ImageProblem {
-    // The setup header of a Linux bzImage: Documentation/arch/x86/boot.rst.
-    if reader.integer(at: 0x202, as: UInt32.self) == 0x5372_6448 {
-      return ImageProblem(
-        "a compressed Linux kernel (bzImage), which is not supported yet; unpack it with Linux's "
-          + "scripts/extract-vmlinux and give the vmlinux")
-    }
-    if reader.integer(at: 0, as: UInt16.self) == 0x8b1f {
-      return ImageProblem("a gzip file; unpack it with gunzip")
-    }
-    return ImageProblem("not a PV kernel: it is no ELF file")
   }
 
   // MARK: program headers

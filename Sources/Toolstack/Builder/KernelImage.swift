@@ -45,7 +45,9 @@ struct KernelImage: Sendable {
     hypercallPage = wishes.hypercallPage
     physicalToMachine = wishes.physicalToMachine
     ramdiskUnmapped = wishes.ramdiskUnmapped
-    let paddrOffset = wishes.physicalOffset ?? virtualBase.rawValue
+    // Without that note physical addresses count from 0, unless they are virtual ones.
+    let areVirtual = file.segments.contains { $0.physicalAddress > Self.maximumExtent }
+    let paddrOffset = wishes.physicalOffset ?? (areVirtual ? virtualBase.rawValue : 0)
     segments = try file.segments.map { segment throws(ImageProblem) in
       let offset = segment.physicalAddress &- paddrOffset
       guard offset <= Self.maximumExtent, segment.memorySize <= Self.maximumExtent else {
@@ -76,6 +78,8 @@ private struct KernelWishes {
       try read(notes, file)
     } else if let section = file.guestSection {
       try read(section: file.reader.text(in: section))
+      // In the days of this form, physical addresses in ELF headers were virtual ones.
+      physicalOffset = physicalOffset ?? virtualBase.rawValue
     } else {
       throw ImageProblem(
         "an ELF file but not a PV kernel: it has neither Xen notes nor a __xen_guest section")

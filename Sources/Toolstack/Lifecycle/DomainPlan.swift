@@ -29,7 +29,8 @@ struct DomainPlan {
     }
     do {
       builder = try DomainBuilder(
-        image: try KernelImage(kernel), ramdisk: ramdisk, commandLine: configuration.commandLine,
+        image: try KernelImage(CompressedImage.unpack(kernel, limit: Self.fileLimit)), ramdisk: ramdisk,
+        commandLine: configuration.commandLine,
         frameCount: UInt64(configuration.memory) << 8)
     } catch {
       throw ToolstackError("kernel \(configuration.kernel): \(error.message)")

@@ -17,6 +17,7 @@ final class RunningDomain {
   private let pages: [MappedPage]
   private let storeConnection: StoreConnection
   private let console: ConsoleBackEnd
+  private let emergencyConsole: EmergencyConsole?
   private let disks: [BlockBackEnd]
   private let initial: InitialState
 
@@ -61,6 +62,8 @@ final class RunningDomain {
       throw ToolstackError("domain \(configuration.name) cannot be connected to the host: \(error)")
     }
     let domain = domain
+    emergencyConsole = streams.log.map { EmergencyConsole(of: domain.id, output: $0) }
+    if let emergencyConsole { domain.emergencyConsole = { emergencyConsole.write($0) } }
     disks = plan.disks.map { disk in
       BlockBackEnd(
         disk.image, name: disk.device.name, number: disk.device.number, for: domain, on: host, store)
@@ -88,6 +91,7 @@ final class RunningDomain {
       DomainBuilder.Surroundings(
         sharedInfo: domain.sharedInfo.address, storePort: rings.storePort, consolePort: rings.consolePort))
     if let page = plan.builder.hypercallFrame { domain.fillHypercallPage(page) }
+    domain.expectPolling(of: plan.builder.layout.console, indexOffset: ConsoleBackEnd.indexOffset)
     return initial
   }
 
@@ -106,6 +110,7 @@ final class RunningDomain {
   func close() -> Bool {
     for disk in disks { disk.close() }
     console.close()
+    emergencyConsole?.close()
     storeConnection.close()
     grants.unmap(pages)
     store.release(domain.id)

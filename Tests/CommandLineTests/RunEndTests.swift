@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Testing
+
+@Suite(
+  "How a guest ends in lockstep run", .serialized, .enabled(if: Requirement.hasKVM, "no usable /dev/kvm"))
+struct RunEndTests {
+  /// Runs a kernel at a terminal; the terminal must be as it was in the end.
+  private func run(_ configuration: String = "", compressed: Bool = false, _ make: (inout TinyKernel) -> Void)
+    -> (end: ChildProcess.End?, errors: String)
+  {
+    let scratch = Scratch()
+    let terminal = PseudoTerminal()
+    let original = terminal.mode
+    var kernel = TinyKernel()
+    make(&kernel)
+    var path = scratch.write("kernel", kernel.file)
+    if compressed {
+      #expect(Program.run("/usr/bin/env", ["gzip", path]).end == .exited(0))
+      path += ".gz"
+    }
+    let file = scratch.write("guest.cfg", "kernel = '\(path)'\nname = 'tiny'\nmemory = 8\n\(configuration)\n")
+    let child = ChildProcess(
+      Program.lockstep, ["run", file], input: .file(path: terminal.path, flags: O_RDWR),
+      output: .file(path: terminal.path, flags: O_RDWR),
+      error: .file(path: "\(scratch.path)/errors", flags: O_WRONLY | O_CREAT))
+    let end = child.wait(seconds: 60)
+    #expect(terminal.mode == original)
+    return (end, scratch.read("errors"))
+  }
+
+  @Test("in good order, its emergency console among the errors")
+  func poweroff() {
+    let (end, errors) = run { kernel in
+      kernel.write("one\ntwo \u{1b}[2Jthree")
+      kernel.shutDown(0)
+    }
+    #expect(end == .exited(0))
+    #expect(errors == "(d1) one\n(d1) two [2Jthree\n")
+  }
+
+  @Test("as well when its kernel is compressed")
+  func compressed() {
+    #expect(run(compressed: true) { $0.shutDown(0) }.end == .exited(0))
+  }
+
+  @Test("in a crash, with exit status 1, the cause and its registers")
+  func crash() {
+    let (end, errors) = run { kernel in
+      kernel.storeNowhere()
+      kernel.spin()
+    }
+    #expect(end == .exited(1))
+    #expect(
+      errors.hasPrefix(
+        "lockstep: domain tiny crashed: exception 14, error 0x2 at address 0x700000000000, and the guest has no handler"
+      ))
+    #expect(errors.contains("rip 0000000000000000"))
+    let said = run { $0.shutDown(3) }
+    #expect(said.end == .exited(1) && said.errors.contains("the guest says that it crashed"))
+    let unknown = run { $0.shutDown(99) }
+    #expect(unknown.end == .exited(1) && unknown.errors.contains("reason 99"))
+  }
+
+  @Test("in a crash over and over, restarted only so often", .timeLimit(.minutes(2)))
+  func restarts() {
+    let (end, errors) = run("on_crash = 'restart'") { $0.shutDown(3) }
+    #expect(end == .exited(1))
+    #expect(errors.split(separator: "\n").filter { $0.hasSuffix("it starts again") }.count == 5)
+  }
+}
