@@ -193,6 +193,20 @@ enum Requirement {
       && Program.run("/usr/bin/env", nobody + ["test", "-x", Program.lockstep]).end == .exited(0)
   }
 
+  /// A Linux kernel that can run as a PV guest: named by LOCKSTEP_LINUX, installed, or left by .ci/hardware-kvm.
+  static let linux: String? = {
+    let listed = Program.run(
+      "/bin/sh",
+      ["-c", "ls -d /boot/vmlinuz-*cloud-amd64 .build/hardware-kvm/kernel/boot/vmlinuz-* 2>/dev/null"])
+    let found = listed.output.split(separator: "\n").first.map(String.init)
+    return getenv("LOCKSTEP_LINUX").map { String(cString: $0) } ?? found
+  }()
+
+  /// A static busybox and a cpio: what a RAM disk is made of.
+  static var canMakeRAMDisk: Bool {
+    Program.run("/bin/sh", ["-c", "busybox && cpio --version"]).end == .exited(0)
+  }
+
   static var hasGRUB: Bool { access(grub, R_OK) == 0 }
   static let mke2fs: String? = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].first { (path: String) in
     access(path, X_OK) == 0

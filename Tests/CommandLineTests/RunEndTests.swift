@@ -56,7 +56,7 @@ struct RunEndTests {
       errors.hasPrefix(
         "lockstep: domain tiny crashed: exception 14, error 0x2 at address 0x700000000000, and the guest has no handler"
       ))
-    #expect(errors.contains("rip 0000000000000000"))
+    #expect(errors.contains("rip 0000000000100000"))
     let said = run { $0.shutDown(3) }
     #expect(said.end == .exited(1) && said.errors.contains("the guest says that it crashed"))
     let unknown = run { $0.shutDown(99) }

@@ -13,12 +13,17 @@ private final class Session {
   /// Seconds that anything here may take; the machine may be slow and shared.
   static let patience = 60
 
-  /// - Parameter withDisk: gives the domain an ext4 disk with `hello.txt` on it.
-  init(withDisk: Bool = false, configuration: String = "", arguments: [String] = []) throws {
+  /// - Parameters:
+  ///   - withDisk: gives the domain an ext4 disk with `hello.txt` on it.
+  ///   - files: further files on that disk, by name.
+  init(
+    withDisk: Bool = false, files: [String: [UInt8]] = [:], configuration: String = "",
+    arguments: [String] = []
+  ) throws {
     original = terminal.mode
     var text = "kernel = '\(Requirement.grub)'\nname = 'grub'\nmemory = 128\n\(configuration)\n"
     if withDisk {
-      text += "disk = ['\(try Self.makeDisk(scratch)),raw,xvda,rw']\n"
+      text += "disk = ['\(try Self.makeDisk(scratch, files)),raw,xvda,rw']\n"
     }
     let file = scratch.write("grub.cfg", text)
     child = ChildProcess(
@@ -27,10 +32,11 @@ private final class Session {
       error: .file(path: "\(scratch.path)/errors", flags: O_WRONLY | O_CREAT))
   }
 
-  private static func makeDisk(_ scratch: Scratch) throws -> String {
+  private static func makeDisk(_ scratch: Scratch, _ files: [String: [UInt8]]) throws -> String {
     let mke2fs = try #require(Requirement.mke2fs)
     #expect(mkdir("\(scratch.path)/files", 0o700) == 0)
     scratch.write("files/hello.txt", "Good morning from a disk.\n")
+    for (name, content) in files { scratch.write("files/\(name)", content) }
     let image = "\(scratch.path)/disk.img"
     let made = Program.run(mke2fs, ["-q", "-t", "ext4", "-d", "\(scratch.path)/files", image, "8M"])
     #expect(made.end == .exited(0), "\(made.error)")
@@ -111,6 +117,22 @@ struct RunGuestTests {
     let broken = Program.run(Program.lockstep, ["replay", changed], seconds: Session.patience)
     #expect(!line.isEmpty && broken.end == .exited(1))
     #expect(broken.output.contains("\(changed):\(line): step "))
+  }
+
+  @Test(
+    "can hand over to another: GRUB loads a kernel from its disk, and that one runs", .timeLimit(.minutes(5)),
+    .enabled(if: Requirement.mke2fs != nil, "the package e2fsprogs is not installed"))
+  func chainLoad() throws {
+    var kernel = TinyKernel()
+    kernel.write("hello from the second kernel\n")
+    kernel.shutDown(0)
+    let session = try Session(withDisk: true, files: ["tiny": kernel.file], arguments: ["--check"])
+    try session.waitForPrompt()
+    #expect(try !session.command("linux (xen/xvda)/tiny").contains("error"))
+    session.terminal.type("boot\r")
+    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(session.scratch.read("errors").hasPrefix("(d1) hello from the second kernel\n"))
+    #expect(session.terminal.mode == session.original)
   }
 
   @Test("can be left with Ctrl-], and the terminal is as it was", .timeLimit(.minutes(3)))

@@ -31,24 +31,47 @@ struct TinyKernel {
   /// jmp .
   mutating func spin() { code += [0xeb, 0xfe] }
 
-  /// Header, a segment at address 0, and the one note that makes it a PV kernel.
+  /// Where it lies and begins.
+  static let base: UInt64 = 0x10_0000
+
+  /// Interface, name, loader, base, entry, PAE, features: what GRUB wants of a kernel that it loads.
+  private static var notes: [UInt8] {
+    let notes: [(type: UInt32, value: [UInt8])] = [
+      (5, Array("xen-3.0\0".utf8)), (6, Array("tiny\0".utf8)), (8, Array("generic\0".utf8)),
+      (3, little(UInt64(0))),
+      (1, little(base)), (9, Array("yes\0".utf8)),
+      (10, Array("!writable_page_tables|pae_pgdir_above_4gb\0".utf8)),
+    ]
+    var bytes: [UInt8] = []
+    for note in notes {
+      bytes += little(UInt32(4)) + little(UInt32(note.value.count)) + little(note.type)
+      bytes += Array("Xen\0".utf8) + note.value
+      bytes += [UInt8](repeating: 0, count: (4 - note.value.count % 4) % 4)
+    }
+    return bytes
+  }
+
+  /// Header, the code and the notes as segments; the code begins a page of the file.
   var file: [UInt8] {
-    let note =
-      Self.little(UInt32(4)) + Self.little(UInt32(8)) + Self.little(UInt32(5)) + Array("Xen\0xen-3.0\0".utf8)
-    let start = 64 + 2 * 56
+    let notes = Self.notes
+    let start = frameSize
     var bytes: [UInt8] = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     bytes +=
-      Self.little(UInt16(2)) + Self.little(UInt16(62)) + Self.little(UInt32(1)) + Self.little(UInt64(0))
+      Self.little(UInt16(2)) + Self.little(UInt16(62)) + Self.little(UInt32(1)) + Self.little(Self.base)
     bytes +=
       Self.little(UInt64(64)) + Self.little(UInt64(0)) + Self.little(UInt32(0)) + Self.little(UInt16(64))
     bytes += [56, 0, 2, 0, 64, 0, 0, 0, 0, 0]
-    for (type, offset, size) in [(1, start, code.count), (4, start + code.count, note.count)] {
-      bytes += Self.little(UInt32(type)) + Self.little(UInt32(7)) + Self.little(UInt64(offset))
+    func program(_ type: UInt32, offset: Int, address: UInt64, size: Int) {
+      bytes += Self.little(type) + Self.little(UInt32(7)) + Self.little(UInt64(offset))
       bytes +=
-        Self.little(UInt64(0)) + Self.little(UInt64(0)) + Self.little(UInt64(size))
-        + Self.little(UInt64(size))
+        Self.little(address) + Self.little(address) + Self.little(UInt64(size)) + Self.little(UInt64(size))
       bytes += Self.little(UInt64(8))
     }
-    return bytes + code + note
+    program(1, offset: start, address: Self.base, size: code.count)
+    program(4, offset: 64 + 2 * 56, address: 0, size: notes.count)
+    bytes += notes
+    return bytes + Array(repeating: 0, count: start - bytes.count) + code
   }
+
+  private var frameSize: Int { 4096 }
 }
