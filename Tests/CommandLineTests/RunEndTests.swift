@@ -63,6 +63,27 @@ struct RunEndTests {
     #expect(unknown.end == .exited(1) && unknown.errors.contains("reason 99"))
   }
 
+  @Test("in a crash that names the ring which it has corrupted")
+  func rings() {
+    let (store, console): (UInt32, UInt32) = (0x1000, 0x2000)
+    let (storePort, consolePort): (UInt8, UInt8) = (64, 80)
+    func expectCrash(_ reason: String, _ port: UInt8, _ words: [(UInt32, UInt32)]) {
+      let (end, errors) = run { kernel in
+        for (offset, value) in words { kernel.store(value, behindStartInfo: offset) }
+        kernel.send(portInStartInfo: port)
+        kernel.spin()
+      }
+      #expect(end == .exited(1))
+      #expect(errors.hasPrefix("lockstep: domain tiny crashed: \(reason)"), "\(errors)")
+    }
+    // out_prod; req_prod; then a header that promises more than a message may have.
+    expectCrash("its console ring is corrupt", consolePort, [(console + 3084, 0x7fff_ffff)])
+    expectCrash("its store ring is corrupt", storePort, [(store + 2052, 0xffff_ffff)])
+    expectCrash(
+      "its store ring holds a message of 4294967295 bytes", storePort,
+      [(store, 2), (store + 12, 0xffff_ffff), (store + 2052, 16)])
+  }
+
   @Test("in a crash over and over, restarted only so often", .timeLimit(.minutes(2)))
   func restarts() {
     let (end, errors) = run("on_crash = 'restart'") { $0.shutDown(3) }

@@ -28,6 +28,18 @@ struct TinyKernel {
   /// mov %rax, 0x10 (not mapped by anybody)
   mutating func storeNowhere() { code += [0x48, 0xa3] + Self.little(UInt64(0x7000_0000_0000)) }
 
+  /// movl $value, offset(%rsi): the start-of-day page lies at rsi when a kernel begins, and behind it its store's and
+  /// its console's ring. To be used before what else changes rsi.
+  mutating func store(_ value: UInt32, behindStartInfo offset: UInt32) {
+    code += [0xc7, 0x86] + Self.little(offset) + Self.little(value)
+  }
+
+  /// Raises the event whose port stands in the start-of-day page: lea offset(%rsi), %rsi; mov $4, %edi; mov $32, %eax;
+  /// syscall.
+  mutating func send(portInStartInfo offset: UInt8) {
+    code += [0x48, 0x8d, 0x76, offset, 0xbf, 4, 0, 0, 0, 0xb8, 32, 0, 0, 0, 0x0f, 0x05]
+  }
+
   /// jmp .
   mutating func spin() { code += [0xeb, 0xfe] }
 

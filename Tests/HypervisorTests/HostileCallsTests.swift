@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Conformance
 import Interfaces
 import Testing
 
@@ -138,6 +139,52 @@ final class HostileCallsTests: HostileSetting {
     #expect(victim.word(TinyGuest.spare) == Self.secret)
     // The host is none the worse: the next guest runs.
     #expect(try TinyGuest(host: victim.host).run { $0.shutdown(scratch: TinyGuest.scratch) } == .poweroff)
+  }
+}
+
+/// Grants of a guest that passes anything, on machines that are compared with their specification.
+@Suite("Hostile grants, checked, on /dev/kvm", .enabled(if: haveKVM, "no usable /dev/kvm"), .serialized)
+struct HostileGrantsTests {
+  @Test("grant operations at random have what the specification allows", arguments: 1...6)
+  func random(seed: UInt64) throws {
+    var random = SplitMix(state: seed)
+    let monitor = CheckMonitor { _ in }
+    let host = try Host(guestFrames: 1024, machinery: CheckedMachinery(monitor: monitor))
+    let granter = try TinyGuest(host: host)
+    let guest = try TinyGuest(host: host)
+    let domains = [guest.domain.id.rawValue, granter.domain.id.rawValue, 0x7ff0, 0, 99].map(UInt64.init)
+    let frames = (0..<8).map { (($0 & 1 == 0) ? guest : granter).machine(GuestFrame(UInt64(24 + $0))) >> 12 }
+    for reference in UInt32(2)..<40 {
+      for domain in [guest.domain, granter.domain] {
+        domain.setGrant(
+          GrantReference(reference),
+          GrantEntry(
+            flags: GrantFlags(rawValue: UInt16(random.next() % 8)),
+            domain: DomainID(UInt16(domains[Int(random.next() % 5)])),
+            frame: UInt32(frames[Int(random.next() % 8)])))
+      }
+    }
+    let end = try guest.run { code in
+      for _ in 0..<60 {
+        // Words that are frames, domains, flags, references and addresses, as it comes.
+        for index in 0..<5 {
+          let word =
+            switch random.next() % 5 {
+            case 0: domains[Int(random.next() % 5)]
+            case 1: frames[Int(random.next() % 8)]
+            case 2: random.next() % 64 | (random.next() % 64) << 32
+            case 3: TinyGuest.spare
+            default: random.next() & 0xffff_00ff_00ff
+            }
+          code.store(word, at: TinyGuest.scratch + UInt64(index) * 8)
+        }
+        code.hypercall(20, [0, 1, 2, 4, 5, 6, 11][Int(random.next() % 7)], TinyGuest.scratch, 1)
+      }
+      code.shutdown(scratch: TinyGuest.scratch)
+    }
+    #expect(end == .poweroff)
+    #expect(monitor.divergence == nil)
+    #expect((monitor.counts.first { $0.machine == "Grants" }?.count.operations ?? 0) > 30)
   }
 }
 
