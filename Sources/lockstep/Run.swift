@@ -36,6 +36,7 @@ struct Run: ParsableCommand {
   var quiet = false
 
   func run() throws {
+    Self.openStandardStreams()
     do {
       let (configuration, warnings) = try GuestConfiguration.load(file)
       for warning in warnings { note("warning: \(warning)") }
@@ -84,6 +85,14 @@ struct Run: ParsableCommand {
     Self.complain("domain \(configuration.name) crashed: \(report.reason)")
     if !report.registers.isEmpty { Self.complain(report.registers) }
     throw ExitStatus.violated.code
+  }
+
+  /// Opens what of standard input, output and error the caller has closed: a disk image must not get its number.
+  private static func openStandardStreams() {
+    // The lowest free number is given first, so one that is closed is taken at once.
+    for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) < 0 {
+      _ = open("/dev/null", O_RDWR)
+    }
   }
 
   private func note(_ text: String) {

@@ -45,6 +45,28 @@ struct RunEndTests {
     #expect(run(compressed: true) { $0.shutDown(0) }.end == .exited(0))
   }
 
+  @Test("only when it is asked to, with standard streams of its own if the caller has closed them")
+  func closedStreams() throws {
+    let scratch = Scratch()
+    var kernel = TinyKernel()
+    kernel.spin()
+    let path = scratch.write("kernel", kernel.file)
+    let file = scratch.write("guest.cfg", "kernel = '\(path)'\nmemory = 8\n")
+    let null = ChildProcess.Stream.file(path: "/dev/null", flags: O_RDWR)
+    let child = ChildProcess(
+      "/bin/sh", ["-c", "exec \"$@\" <&- >&- 2>&-", "sh", Program.lockstep, "run", file], input: null,
+      output: null,
+      error: null)
+    #expect(child.wait(seconds: 1) == nil)
+    // Anything else there, a disk's image or a pipe of lockstep's own, would get what the guest shows.
+    for number in 0...2 {
+      let link = Program.run("/bin/readlink", ["/proc/\(child.process)/fd/\(number)"])
+      #expect(link.output == "/dev/null\n")
+    }
+    child.send(SIGTERM)
+    #expect(child.wait(seconds: 60) == .killed(SIGTERM))
+  }
+
   @Test("in a crash, with exit status 1, the cause and its registers")
   func crash() {
     let (end, errors) = run { kernel in
