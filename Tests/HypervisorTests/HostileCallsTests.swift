@@ -111,7 +111,7 @@ final class HostileCallsTests: HostileSetting {
     "hypercalls with arguments and structures at random end in an error, or end their own domain",
     arguments: 1...12)
   func random(seed: UInt64) throws {
-    var random = SplitMix(state: seed)
+    var random = SplitMix64(state: seed)
     func pick() -> UInt64 { Self.interesting[Int(random.next() % UInt64(Self.interesting.count))] }
     // Frames of its own and of others among the words that structures are made of.
     let own = (0..<4).map { guest.machine(GuestFrame(UInt64(24 + $0))) >> 12 }
@@ -147,7 +147,7 @@ final class HostileCallsTests: HostileSetting {
 struct HostileGrantsTests {
   @Test("grant operations at random have what the specification allows", arguments: 1...6)
   func random(seed: UInt64) throws {
-    var random = SplitMix(state: seed)
+    var random = SplitMix64(state: seed)
     let monitor = CheckMonitor { _ in }
     let host = try Host(guestFrames: 1024, machinery: CheckedMachinery(monitor: monitor))
     let granter = try TinyGuest(host: host)
@@ -185,18 +185,5 @@ struct HostileGrantsTests {
     #expect(end == .poweroff)
     #expect(monitor.divergence == nil)
     #expect((monitor.counts.first { $0.machine == "Grants" }?.count.operations ?? 0) > 30)
-  }
-}
-
-/// Steele, Lea and Flood's generator.
-private struct SplitMix {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ mixed >> 31
   }
 }
