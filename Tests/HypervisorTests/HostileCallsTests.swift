@@ -184,6 +184,6 @@ struct HostileGrantsTests {
     }
     #expect(end == .poweroff)
     #expect(monitor.divergence == nil)
-    #expect((monitor.counts.first { $0.machine == "Grants" }?.count.operations ?? 0) > 30)
+    #expect((monitor.counts.first { $0.machine == "Grants" }?.count.operations ?? 0) > 10)
   }
 }
