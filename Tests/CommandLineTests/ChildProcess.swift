@@ -202,6 +202,14 @@ enum Requirement {
     return getenv("LOCKSTEP_LINUX").map { String(cString: $0) } ?? found
   }()
 
+  /// That kernel's block front end, a module: its path is absolute.
+  static let blockFrontEnd: String? = {
+    let script =
+      "cd \"$(dirname \"$0\")/..\" && ls -d \"$PWD\"/lib/modules/*/kernel/drivers/block/xen-blkfront.ko"
+    let found = Program.run("/bin/sh", ["-c", script, linux ?? "/boot/vmlinuz"])
+    return found.output.split(separator: "\n").first.map(String.init)
+  }()
+
   /// A static busybox and a cpio: what a RAM disk is made of.
   static var canMakeRAMDisk: Bool {
     Program.run("/bin/sh", ["-c", "busybox && cpio --version"]).end == .exited(0)
