@@ -188,6 +188,30 @@ final class GuestInterfaceTests: GuestSetting {
     #expect(report.reason.contains("reason 77"))
   }
 
+  @Test("an event channel may lead from a guest to itself")
+  func loopback() throws {
+    let end = try guest.run { code in
+      mapShared(&code)
+      // alloc_unbound for itself; its port, in the upper half of the first word, is where bind_interdomain wants it.
+      code.call(32, 6, at: Self.scratch, [0x7ff0 | 0x7ff0 << 16])
+      code.storeRAX(at: Self.results)
+      code.hypercall(32, 0, Self.scratch)
+      code.storeRAX(at: Self.results + 8)
+      code.loadRAX(from: Self.shared + 2048)
+      code.storeRAX(at: Self.results + 16)
+      // The new end stands behind it: port 2. Sending there raises port 1.
+      code.call(32, 4, at: Self.scratch + 64, [2])
+      code.storeRAX(at: Self.results + 24)
+      code.loadRAX(from: Self.shared + 2048)
+      code.storeRAX(at: Self.results + 32)
+      code.shutdown(scratch: Self.scratch + 128)
+    }
+    #expect(end == .poweroff)
+    #expect(guest.word(Self.scratch + 8) & 0xffff_ffff == 2)
+    // Who binds looks once: its own end is pending from the beginning.
+    #expect((0..<5).map(guest.result) == [0, 0, 4, 0, 6])
+  }
+
   // MARK: Polling
 
   /// Runs a guest that waits for a word in its console's page, or elsewhere; the host sets it after a while.

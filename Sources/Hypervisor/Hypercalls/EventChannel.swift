@@ -24,9 +24,9 @@ extension Processor {
     switch operation {
     case .bindInterdomain:
       var block = try argument(address, byteCount: 12)
-      guard DomainID(block.u16(0)) != .current else { throw .invalid }
-      block.set(
-        8, u32: try events.bindInterdomain(own, to: DomainID(block.u16(0)), EventPort(block.u32(4))).rawValue)
+      // A guest may bind to itself.
+      let remote = DomainID(block.u16(0)) == .current ? own : DomainID(block.u16(0))
+      block.set(8, u32: try events.bindInterdomain(own, to: remote, EventPort(block.u32(4))).rawValue)
       try reply(block, byteCount: 12, to: address)
     case .bindVirtualInterrupt:
       var block = try argument(address, byteCount: 12)
