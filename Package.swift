@@ -12,7 +12,7 @@ let strict: [SwiftSetting] = [
 
 /// The evaluator, the engines and the followers are optimised in debug builds too: the tests explore millions of states.
 /// Each of them serves one thread and hands out no access to itself, so what the dynamic check of exclusive access
-/// costs (a sixth of a comparison's time) buys nothing.
+/// costs buys nothing.
 let fast: [SwiftSetting] =
   strict + [
     .unsafeFlags(["-O"], .when(configuration: .debug)),

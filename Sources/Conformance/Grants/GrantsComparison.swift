@@ -122,3 +122,16 @@ extension FollowedGrantTables {
     }
   }
 }
+
+extension FollowedGrantTables {
+  func covers(_ d: Int, _ r: Int) -> Bool { simulator[model.covers + model.entry(d, r)] == 1 }
+
+  func useCount(_ f: Int) -> UInt64 { simulator[model.useCount + f] }
+
+  /// The frame that a use of an entry would reach.
+  func reachedFrame(_ d: Int, _ r: Int) -> UInt64 {
+    let place = model.entry(d, r)
+    let isPinned = (0..<4).contains { simulator[model.pinCount + 4 * place + $0] != 0 }
+    return simulator[(isPinned ? model.activeFrame : model.frame) + place]
+  }
+}

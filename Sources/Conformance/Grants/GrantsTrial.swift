@@ -292,23 +292,3 @@ private final class GrantsPlay {
     if model.handles <= 16 || outcome.operations % 64 == 0 { try tables.compareAll() }
   }
 }
-
-extension GrantsWorld {
-  /// A domain's own side of its table.
-  func guest(_ domain: Int) -> GrantTableGuest {
-    GrantTableGuest(entries: tableMemory(domain), frames: tableFrames, domain: DomainID(UInt16(domain)))
-  }
-}
-
-extension FollowedGrantTables {
-  func covers(_ d: Int, _ r: Int) -> Bool { simulator[model.covers + model.entry(d, r)] == 1 }
-
-  func useCount(_ f: Int) -> UInt64 { simulator[model.useCount + f] }
-
-  /// The frame that a use of an entry would reach.
-  func reachedFrame(_ d: Int, _ r: Int) -> UInt64 {
-    let place = model.entry(d, r)
-    let isPinned = (0..<4).contains { simulator[model.pinCount + 4 * place + $0] != 0 }
-    return simulator[(isPinned ? model.activeFrame : model.frame) + place]
-  }
-}

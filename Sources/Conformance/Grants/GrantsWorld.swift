@@ -67,6 +67,11 @@ final class GrantsWorld {
     return frame
   }
 
+  /// A domain's own side of its table.
+  func guest(_ domain: Int) -> GrantTableGuest {
+    GrantTableGuest(entries: tableMemory(domain), frames: tableFrames, domain: DomainID(UInt16(domain)))
+  }
+
   /// A domain's table.
   func tableMemory(_ domain: Int) -> UnsafeMutableRawPointer { memory + domain * tableFrames * frameSize }
 
