@@ -13,14 +13,14 @@ struct Conform: ParsableCommand {
       + "implementation. Random: sequences of operations, compared after every step; a failure is shrunk, "
       + "printed with its seed, and saved as an input of the machine's fuzz target.")
 
-  @Option(name: .long, help: "Random operations for each machine.")
-  var random = 50_000
+  @Argument(help: "Machines, by name; all if none is named.")
+  var machines: [String] = []
+
+  @Option(name: .long, help: "Random operations of each kind of trial.")
+  var random = 1_000_000
 
   @Option(name: .long, help: "Where the random sequences begin; the same seed tries the same ones.")
   var seed: UInt64 = 1
-
-  @Option(name: .long, help: "Slots of the rings compared exhaustively: 1 or 2; both if it is not given.")
-  var slots: Int?
 
   @Flag(name: .long, help: "Leave the exhaustive comparison out.")
   var randomOnly = false
@@ -28,41 +28,56 @@ struct Conform: ParsableCommand {
   @OptionGroup var reporting: ReportingOptions
 
   func run() throws {
-    if let slots, slots != 1, slots != 2 { throw CouldNotRun("--slots \(slots): 1 or 2") }
     guard random >= 1 else { throw CouldNotRun("--random \(random): at least 1 operation") }
+    let line = ProgressLine(reporting)
+    let watched = Interruption.end { line.clear() }
+    defer { withExtendedLifetime(watched) {} }
     var holds = true
-    if !randomOnly { holds = try exhaustive() }
-    for target in FuzzTarget.all {
-      for (index, trial) in target.trials.enumerated() {
-        let start = ContinuousClock.now
-        let report = RandomDriver(trial, seed: seed).run(operations: random)
-        let seconds = (ContinuousClock.now - start) / .seconds(1)
-        let saved = try report.failure.map { try save(FuzzTarget.input(index, $0.bytes), for: target) }
-        holds = try show(trial.name, report, seconds: seconds, saved) && holds
+    for machine in try chosen() {
+      if !randomOnly {
+        for comparison in machine.exhaustive {
+          holds = try exhaustive(comparison, of: machine, line) && holds
+        }
+      }
+      for index in machine.fuzzTarget.trials.indices {
+        holds = try random(index, of: machine.fuzzTarget, line) && holds
       }
     }
     if !holds { throw ExitStatus.violated.code }
   }
 
-  private func exhaustive() throws -> Bool {
-    var holds = try show { GrantsExploration().run() }
-    for hostile in [true, false] {
-      for size in [1, 2] {
-        holds =
-          try show { StreamExploration(OptimisedStreamReader.self, size: size, hostile: hostile).run() }
-          && holds
-        holds =
-          try show { StreamExploration(OptimisedStreamWriter.self, size: size, hostile: hostile).run() }
-          && holds
+  private func chosen() throws -> [ComparedMachine] {
+    guard !machines.isEmpty else { return ComparedMachine.all }
+    return try machines.map { name in
+      guard let machine = ComparedMachine.all.first(where: { $0.name.lowercased() == name.lowercased() })
+      else {
+        let known = ComparedMachine.all.map(\.name).joined(separator: ", ")
+        throw CouldNotRun("no machine called \"\(name)\" is compared; there are \(known)")
       }
-      for slots in slots.map({ [$0] }) ?? [1, 2] {
-        holds =
-          try show { RingExploration(OptimisedBackSide.self, slots: slots, hostile: hostile).run() } && holds
-        holds =
-          try show { RingExploration(OptimisedFrontSide.self, slots: slots, hostile: hostile).run() } && holds
-      }
+      return machine
     }
-    return holds
+  }
+
+  private func exhaustive(
+    _ comparison: ExhaustiveComparison, of machine: ComparedMachine, _ line: ProgressLine
+  ) throws -> Bool {
+    let start = ContinuousClock.now
+    let report = comparison.run {
+      line.show("\(machine.name), exhaustive: \($0.states) states, \($0.transitions) transitions")
+    }
+    line.clear()
+    return try show(report, seconds: (ContinuousClock.now - start) / .seconds(1))
+  }
+
+  private func random(_ index: Int, of target: FuzzTarget, _ line: ProgressLine) throws -> Bool {
+    let trial = target.trials[index]
+    let start = ContinuousClock.now
+    let report = RandomDriver(trial, seed: seed).run(operations: random) {
+      line.show("\(trial.name), random: \($0) of \(random) operations")
+    }
+    line.clear()
+    let saved = try report.failure.map { try save(FuzzTarget.input(index, $0.bytes), for: target) }
+    return try show(trial.name, report, seconds: (ContinuousClock.now - start) / .seconds(1), saved)
   }
 
   /// Saves an input that fails among the regressions of its fuzz target, where the tests replay it; outside the tree, in
@@ -93,10 +108,7 @@ struct Conform: ParsableCommand {
     let saved: String?
   }
 
-  private func show(_ compare: () -> ExhaustiveReport) throws -> Bool {
-    let start = ContinuousClock.now
-    let report = compare()
-    let seconds = Double((ContinuousClock.now - start) / .seconds(1))
+  private func show(_ report: ExhaustiveReport, seconds: Double) throws -> Bool {
     let divergence = report.divergence.map { "\($0)" }
     if reporting.json {
       try printJSON(

@@ -21,6 +21,17 @@ public struct ExhaustiveReport: Sendable {
   public var holds: Bool { divergence == nil && incomplete == nil }
 }
 
+/// How far an exhaustive comparison is.
+public struct ExhaustiveProgress: Sendable {
+  /// States found.
+  public let states: Int
+  /// Transitions compared.
+  public let transitions: Int
+
+  /// Is told now and then.
+  public typealias Observer = (ExhaustiveProgress) -> Void
+}
+
 /// States packed into words, for sets of many.
 struct StatePacking {
   private let places: [(word: Int, shift: UInt64, mask: UInt64)]

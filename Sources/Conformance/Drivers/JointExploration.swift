@@ -131,9 +131,9 @@ final class JointExploration<Side: ExploredSide> {
   }
 
   /// - Parameter report: is given the counts and what was found.
-  func run(_ report: inout ExhaustiveReport) {
+  func run(_ report: inout ExhaustiveReport, progress: ExhaustiveProgress.Observer?) {
     do throws(Divergence) {
-      try explore(&report)
+      try explore(&report, progress)
     } catch {
       report.divergence = error
       report.divergence?.trace = path
@@ -142,7 +142,9 @@ final class JointExploration<Side: ExploredSide> {
     report.transitions += transitions
   }
 
-  private func explore(_ report: inout ExhaustiveReport) throws(Divergence) {
+  private func explore(_ report: inout ExhaustiveReport, _ progress: ExhaustiveProgress.Observer?)
+    throws(Divergence)
+  {
     for state in side.beginnings {
       precondition(simulator.load(state), "a state of the specification")
       visit(0, by: .beginning)
@@ -159,6 +161,9 @@ final class JointExploration<Side: ExploredSide> {
       }
       if isFull { return report.incomplete = "memory for \(nodes.count) nodes, and no more" }
       current += 1
+      if current & 0xFFF == 0 {
+        progress?(ExhaustiveProgress(states: states.count, transitions: transitions))
+      }
     }
   }
 

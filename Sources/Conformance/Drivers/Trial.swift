@@ -82,7 +82,8 @@ public struct RandomDriver: Sendable {
   }
 
   /// Tries sequences until `operations` were compared or one fails. The same seed tries the same sequences.
-  public func run(operations: Int) -> Report {
+  /// - Parameter progress: is told, now and then, how many operations were compared.
+  public func run(operations: Int, progress: ((Int) -> Void)? = nil) -> Report {
     var generator = SplitMix64(state: seed)
     var report = Report()
     let session = TrialSession(trial)
@@ -95,6 +96,7 @@ public struct RandomDriver: Sendable {
       }
       let outcome = session.run(bytes)
       report.sequences += 1
+      if report.sequences & 0x3F == 0 { progress?(report.operations) }
       report.operations += max(outcome.operations, 1)
       report.steps += outcome.steps
       if let divergence = outcome.divergence {

@@ -20,13 +20,14 @@ public struct GrantsExploration {
 
   public init(_ maker: GrantsMaker = .optimised) { self.maker = maker }
 
-  public func run() -> ExhaustiveReport {
+  /// - Parameter progress: is told now and then how far it is.
+  public func run(progress: ExhaustiveProgress.Observer? = nil) -> ExhaustiveReport {
     var report = ExhaustiveReport(
       name: "Grants",
       scope: "domain 1 grants, domain 0 maps with two handles, two frames, guests that store anything")
     let run = GrantsExplorationRun(maker)
     do throws(Divergence) {
-      try run.explore(&report)
+      try run.explore(&report, progress)
     } catch {
       report.divergence = error
     }
@@ -80,7 +81,8 @@ private final class GrantsExplorationRun {
     packed.deallocate()
   }
 
-  func explore(_ report: inout ExhaustiveReport) throws(Divergence) {
+  func explore(_ report: inout ExhaustiveReport, _ progress: ExhaustiveProgress.Observer?) throws(Divergence)
+  {
     let steps = steps
     let calls = calls
     visit()
@@ -95,6 +97,7 @@ private final class GrantsExplorationRun {
       }
       try compare(calls)
       compared += 1
+      if compared & 0xFFF == 0 { progress?(ExhaustiveProgress(states: compared, transitions: transitions)) }
       if isFull { return report.incomplete = "memory for \(states.count) states, and no more" }
     }
   }

@@ -22,16 +22,20 @@ public struct StreamExploration<Side: StreamSide> {
     self.hostile = hostile
   }
 
-  /// - Parameter countsReachable: whether to explore the specification alone too, to say how much of it the
-  ///   implementation was driven to.
-  public func run(countsReachable: Bool = true) -> ExhaustiveReport {
+  /// - Parameters:
+  ///   - countsReachable: whether to explore the specification alone too, to say how much of it the implementation was
+  ///     driven to.
+  ///   - progress: is told now and then how far it is.
+  public func run(countsReachable: Bool = true, progress: ExhaustiveProgress.Observer? = nil)
+    -> ExhaustiveReport
+  {
     let peer =
       hostile
       ? "that stores any index of its own at any time, bytes not told apart" : "that keeps to the protocol"
     var report = ExhaustiveReport(
       name: "Stream, \(Side.role)", scope: "indices of 2 bits, bytes \(size), peer \(peer)")
     let exploration = JointExploration(ExploredStream<Side>(size: size, hostile: hostile))
-    exploration.run(&report)
+    exploration.run(&report, progress: progress)
     if countsReachable, report.holds { report.reachable = exploration.reachable() ?? 0 }
     return report
   }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One exhaustive comparison, at a scope of its own.
+public struct ExhaustiveComparison: Sendable {
+  /// Compares; the observer is told now and then how far it is.
+  public let run: @Sendable (_ progress: ExhaustiveProgress.Observer?) -> ExhaustiveReport
+
+  init(_ run: @escaping @Sendable (ExhaustiveProgress.Observer?) -> ExhaustiveReport) { self.run = run }
+
+  /// Both sides of rings of one and of two slots, with a peer that stores what it likes and one that does not.
+  static let rings = [true, false].flatMap { hostile in
+    [1, 2].flatMap { slots in
+      [
+        ExhaustiveComparison {
+          RingExploration(OptimisedBackSide.self, slots: slots, hostile: hostile).run(progress: $0)
+        },
+        ExhaustiveComparison {
+          RingExploration(OptimisedFrontSide.self, slots: slots, hostile: hostile).run(progress: $0)
+        },
+      ]
+    }
+  }
+
+  /// The same of byte streams of one and of two bytes.
+  static let streams = [true, false].flatMap { hostile in
+    [1, 2].flatMap { size in
+      [
+        ExhaustiveComparison {
+          StreamExploration(OptimisedStreamReader.self, size: size, hostile: hostile).run(progress: $0)
+        },
+        ExhaustiveComparison {
+          StreamExploration(OptimisedStreamWriter.self, size: size, hostile: hostile).run(progress: $0)
+        },
+      ]
+    }
+  }
+
+  static let grantTables = [ExhaustiveComparison { GrantsExploration().run(progress: $0) }]
+}
+
+/// How one machine is compared with its specification.
+public struct ComparedMachine: Sendable {
+  /// The machine's name; its fuzz target's folder in `Fuzz`.
+  public let name: String
+  public let exhaustive: [ExhaustiveComparison]
+  /// What the random driver and the fuzz target run.
+  public let fuzzTarget: FuzzTarget
+
+  public static let all = [
+    ComparedMachine(name: "Ring", exhaustive: ExhaustiveComparison.rings, fuzzTarget: .ring),
+    ComparedMachine(name: "Stream", exhaustive: ExhaustiveComparison.streams, fuzzTarget: .stream),
+    ComparedMachine(name: "Grants", exhaustive: ExhaustiveComparison.grantTables, fuzzTarget: .grants),
+  ]
+}
