@@ -110,7 +110,7 @@ let package = Package(
     tests("Specs", ["Specs", "Checker", "Proofs"]),
     tests("Machines", ["Machines", "Interfaces"]),
     tests("Conformance", ["Conformance", "PlantedBugs", "Machines", "Interfaces"], fixtures: ["Fixtures"]),
-    tests("Hypervisor", ["Hypervisor", "KVM", "Machines", "Conformance", "Interfaces"]),
+    tests("Hypervisor", ["Hypervisor", "KVM", "Machines", "Conformance", "PlantedBugs", "Interfaces"]),
     tests("Xenstore", ["Xenstore", "Machines", "Interfaces"]),
     tests("Devices", ["Devices", "Xenstore", "Machines", "Interfaces"]),
     tests("Toolstack", ["Toolstack", "Hypervisor", "Xenstore", "Interfaces"]),

@@ -63,6 +63,13 @@ public final class Oracle {
     first = stepCount
   }
 
+  /// Sets a scalar of the state, before the first step, by its register.
+  /// - Returns: false, and nothing has changed, if the value is not one of its sort.
+  func set(_ register: Int, to value: UInt64) -> Bool {
+    let (component, keys) = simulator.layout.owner(of: register)
+    return simulator.set(component, keys, to: value)
+  }
+
   /// Takes a step if the specification allows it, and says whether it did.
   @discardableResult
   public func attempt(_ action: Int, _ arguments: [UInt64]) -> Bool {

@@ -7,13 +7,20 @@ import Specs
 
 /// The subjects whose names are given; all of them if none is.
 func chosenSubjects(_ names: [String]) throws -> [Subject] {
-  guard !names.isEmpty else { return subjects }
-  return try names.map { name in
-    guard let subject = subjects.first(where: { $0.name.lowercased() == name.lowercased() }) else {
-      let known = subjects.map(\.name).joined(separator: ", ")
-      throw CouldNotRun("no machine is called \"\(name)\"; there are \(known)")
+  try chosen(names, from: subjects, named: \.name) { "no machine is called \"\($0)\"" }
+}
+
+/// The items whose names are given, in capitals or not; all of them if none is.
+/// - Parameter missing: what is said of a name that none has, before those that there are.
+func chosen<Item>(
+  _ names: [String], from items: [Item], named name: (Item) -> String, missing: (String) -> String
+) throws -> [Item] {
+  guard !names.isEmpty else { return items }
+  return try names.map { wanted in
+    guard let item = items.first(where: { name($0).lowercased() == wanted.lowercased() }) else {
+      throw CouldNotRun("\(missing(wanted)); there are \(items.map(name).joined(separator: ", "))")
     }
-    return subject
+    return item
   }
 }
 

@@ -33,7 +33,10 @@ struct Conform: ParsableCommand {
     let watched = Interruption.end { line.clear() }
     defer { withExtendedLifetime(watched) {} }
     var holds = true
-    for machine in try chosen() {
+    let compared = try chosen(machines, from: ComparedMachine.all, named: \.name) {
+      "no machine called \"\($0)\" is compared"
+    }
+    for machine in compared {
       if !randomOnly {
         for comparison in machine.exhaustive {
           holds = try exhaustive(comparison, of: machine, line) && holds
@@ -44,18 +47,6 @@ struct Conform: ParsableCommand {
       }
     }
     if !holds { throw ExitStatus.violated.code }
-  }
-
-  private func chosen() throws -> [ComparedMachine] {
-    guard !machines.isEmpty else { return ComparedMachine.all }
-    return try machines.map { name in
-      guard let machine = ComparedMachine.all.first(where: { $0.name.lowercased() == name.lowercased() })
-      else {
-        let known = ComparedMachine.all.map(\.name).joined(separator: ", ")
-        throw CouldNotRun("no machine called \"\(name)\" is compared; there are \(known)")
-      }
-      return machine
-    }
   }
 
   private func exhaustive(

@@ -4,6 +4,7 @@ import Conformance
 import Glibc
 import Interfaces
 import Machines
+import PlantedBugs
 import Testing
 
 @testable import Hypervisor
@@ -13,6 +14,9 @@ import Testing
 struct CheckedGuestTests {
   /// A page of the guest that it shares with a back end.
   static let page = TinyGuest.spare
+
+  /// A back end's side that reads each slot twice.
+  private typealias ReadsTwice = PlantedBackSide<4>
 
   /// A guest that its first divergence ends.
   private final class Checked {
@@ -69,14 +73,11 @@ struct CheckedGuestTests {
     #expect(count?.unchecked == 0 && (count?.operations ?? 0) >= 20)
   }
 
-  @Test("a bug in the grant tables is found while the guest runs, and ends it", arguments: GrantBug.allCases)
-  private func grants(bug: GrantBug) throws {
-    let maker = GrantsMaker { frames, memory, entries in
-      GrantMachine(
-        frames: bug == .keepsFrames ? ForgetfulFrames(frames) : frames, memory: memory,
-        entries: BuggyEntries(inner: entries, bug: bug))
-    }
-    let checked = try Checked { CheckedMachinery(monitor: $0, grants: maker) }
+  @Test(
+    "a bug in the grant tables is found while the guest runs, and ends it",
+    arguments: [GrantBug.keptFlags, .unflagged, .unreferenced, .doubleFetch])
+  func grants(bug: GrantBug) throws {
+    let checked = try Checked { CheckedMachinery(monitor: $0, grants: bug.maker) }
     #expect(try mapGrants(checked, 3) == .killed)
     #expect(checked.monitor.divergence?.machine == "Grants")
   }
@@ -85,7 +86,7 @@ struct CheckedGuestTests {
   func ring(buggy: Bool) throws {
     let checked = try Checked {
       buggy
-        ? CheckedMachinery(monitor: $0, rings: .init(TwiceTaking.self)) : CheckedMachinery(monitor: $0)
+        ? CheckedMachinery(monitor: $0, rings: .init(ReadsTwice.self)) : CheckedMachinery(monitor: $0)
     }
     let guest = checked.guest
     let page = try #require(checked.sharedPage)
@@ -153,85 +154,6 @@ struct CheckedGuestTests {
       }
     }
   }
-}
-
-private enum GrantBug: CaseIterable, Sendable {
-  /// The flags that say that an entry is in use stay, or do not come.
-  case keepsFlags, setsNothing
-  /// References on frames are not taken.
-  case keepsFrames
-  /// The frame is read again after the check (XSA-226's kind).
-  case readsTwice
-}
-
-/// Access to grant entries with a bug in it.
-private struct BuggyEntries: GrantEntryAccess {
-  let inner: TappedGrantEntries
-  let bug: GrantBug
-
-  func load(_ place: GrantPlace) -> GrantWord { inner.load(place) }
-  func compareExchange(_ place: GrantPlace, expected: GrantWord, desired: GrantWord) -> (
-    exchanged: Bool, original: GrantWord
-  ) {
-    inner.compareExchange(place, expected: expected, desired: bug == .setsNothing ? expected : desired)
-  }
-  func clear(_ flags: GrantFlags, at place: GrantPlace) {
-    if bug != .keepsFlags { inner.clear(flags, at: place) }
-  }
-  func set(_ flags: GrantFlags, at place: GrantPlace) { inner.set(flags, at: place) }
-  func loadFrame(_ place: GrantPlace) -> UInt32 {
-    if bug == .readsTwice { _ = inner.loadFrame(place) }
-    return inner.loadFrame(place)
-  }
-  func storeFrame(_ frame: UInt32, at place: GrantPlace) { inner.storeFrame(frame, at: place) }
-  func replace(_ place: GrantPlace, with word: GrantWord, frame: UInt32) {
-    inner.replace(place, with: word, frame: frame)
-  }
-}
-
-/// Frames on which no reference is taken.
-private final class ForgetfulFrames: FrameOwnership {
-  private let inner: any FrameOwnership
-  init(_ inner: any FrameOwnership) { self.inner = inner }
-  func owner(of frame: MachineFrame) -> DomainID? { inner.owner(of: frame) }
-  func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool { inner.owner(of: frame) == domain }
-  func isUnused(_ frame: MachineFrame) -> Bool { inner.isUnused(frame) }
-  func release(_ frame: MachineFrame) {}
-  func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool {
-    inner.transfer(frame, from: from, to: to)
-  }
-}
-
-/// A back end's side that reads each slot twice.
-private struct TwiceTaking: RingSide {
-  private struct Memory: RingMemory {
-    let inner: RingTap
-    var slotCount: UInt32 { inner.slotCount }
-    var slotSize: Int { inner.slotSize }
-    func load(_ word: RingWord) -> UInt32 { inner.load(word) }
-    func store(_ word: RingWord, _ value: UInt32) { inner.store(word, value) }
-    func fullFence() { inner.fullFence() }
-    func copySlotOut(_ index: UInt32, into slot: UnsafeMutableRawBufferPointer) {
-      inner.copySlotOut(index, into: slot)
-      inner.copySlotOut(index, into: slot)
-    }
-    func copySlotIn(_ index: UInt32, from slot: UnsafeRawBufferPointer) {
-      inner.copySlotIn(index, from: slot)
-    }
-  }
-
-  static var end: RingEnd { .back }
-  private var core: BackRingCore<Memory>
-  init(memory: RingTap, indices: RingIndices) {
-    core = BackRingCore(memory: Memory(inner: memory), indices: indices)
-  }
-  var indices: RingIndices { core.indices }
-  mutating func take(into slot: UnsafeMutableRawBufferPointer) throws(RingError) -> Bool {
-    try core.takeRequest(into: slot)
-  }
-  mutating func put(_ slot: UnsafeRawBufferPointer) { core.putResponse(slot) }
-  mutating func push() -> Bool { core.pushResponses() }
-  mutating func finalCheck() throws(RingError) -> Bool { try core.finalCheckForRequests() }
 }
 
 /// A reader that counts one byte too many.

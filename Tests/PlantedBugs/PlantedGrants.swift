@@ -11,6 +11,12 @@ import Machines
 public enum GrantBug: Int, CaseIterable, Sendable {
   /// An entry's frame is read twice.
   case doubleFetch
+  /// An entry in use does not say so.
+  case unflagged
+  /// The end of a use leaves the flags that say so.
+  case keptFlags
+  /// No reference is taken on a frame.
+  case unreferenced
   /// The end of the last writing use leaves the flag that says so (XSA-230).
   case staleWriting
   /// A frame is mapped whoever owns it.
@@ -45,8 +51,11 @@ private struct PlantedEntries: GrantEntryAccess {
   func load(_ place: GrantPlace) -> GrantWord { inner.load(place) }
   func compareExchange(_ place: GrantPlace, expected: GrantWord, desired: GrantWord) -> (
     exchanged: Bool, original: GrantWord
-  ) { inner.compareExchange(place, expected: expected, desired: desired) }
+  ) {
+    inner.compareExchange(place, expected: expected, desired: bug == .unflagged ? expected : desired)
+  }
   func clear(_ flags: GrantFlags, at place: GrantPlace) {
+    if bug == .keptFlags { return }
     inner.clear(bug == .staleWriting ? flags.subtracting(.writing) : flags, at: place)
   }
   func set(_ flags: GrantFlags, at place: GrantPlace) { inner.set(flags, at: place) }
@@ -71,11 +80,12 @@ private final class PlantedFrames: FrameOwnership {
 
   func owner(of frame: MachineFrame) -> DomainID? { inner.owner(of: frame) }
   func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
-    inner.retain(frame, ownedBy: bug == .anybodysFrame ? inner.owner(of: frame) ?? domain : domain)
+    if bug == .unreferenced { return inner.owner(of: frame) == domain }
+    return inner.retain(frame, ownedBy: bug == .anybodysFrame ? inner.owner(of: frame) ?? domain : domain)
   }
   func isUnused(_ frame: MachineFrame) -> Bool { inner.isUnused(frame) }
   func release(_ frame: MachineFrame) {
-    if bug != .neverReleased { inner.release(frame) }
+    if bug != .neverReleased, bug != .unreferenced { inner.release(frame) }
     if bug == .releasedTwice { inner.release(frame) }
   }
   func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool {

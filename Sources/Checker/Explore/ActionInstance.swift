@@ -30,11 +30,12 @@ struct InstancePlan {
     self.instance = instance
     guards = elaborator.conjuncts(of: possible)
     evaluation = Evaluation(elaborator, state: before, arguments: arguments)
-    let listed = WriteList(of: action, arguments, elaborator, evaluation, before: before).writes
-    writes = listed.filter { elaborator.conjuncts(of: $0.condition) != [elaborator.no] }
-    let conditions = writes.map { elaborator.conjuncts(of: $0.condition) }
-    let common = conditions.first ?? []
-    changes = common.filter { condition in conditions.allSatisfy { $0.contains(condition) } }
+    let possibleWrites = WriteList(of: action, arguments, elaborator, evaluation, before: before).writes.map {
+      (write: $0, conditions: elaborator.conjuncts(of: $0.condition))
+    }.filter { $0.conditions != [elaborator.no] }
+    writes = possibleWrites.map(\.write)
+    let common = possibleWrites.first?.conditions ?? []
+    changes = common.filter { condition in possibleWrites.allSatisfy { $0.conditions.contains(condition) } }
   }
 
   /// Every tuple of arguments of an action that the scope allows.

@@ -56,7 +56,7 @@ struct DecisionTree {
     }
     compiler.jump(.jump, to: skip)
     compiler.place(enter)
-    compiler.scoped(reusing: true) { body() }
+    body()
     compiler.place(skip)
   }
 

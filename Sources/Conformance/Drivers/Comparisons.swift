@@ -40,15 +40,14 @@ public struct ExhaustiveComparison: Sendable {
 
 /// How one machine is compared with its specification.
 public struct ComparedMachine: Sendable {
-  /// The machine's name; its fuzz target's folder in `Fuzz`.
-  public let name: String
   public let exhaustive: [ExhaustiveComparison]
   /// What the random driver and the fuzz target run.
   public let fuzzTarget: FuzzTarget
+  public var name: String { fuzzTarget.name }
 
   public static let all = [
-    ComparedMachine(name: "Ring", exhaustive: ExhaustiveComparison.rings, fuzzTarget: .ring),
-    ComparedMachine(name: "Stream", exhaustive: ExhaustiveComparison.streams, fuzzTarget: .stream),
-    ComparedMachine(name: "Grants", exhaustive: ExhaustiveComparison.grantTables, fuzzTarget: .grants),
+    ComparedMachine(exhaustive: ExhaustiveComparison.rings, fuzzTarget: .ring),
+    ComparedMachine(exhaustive: ExhaustiveComparison.streams, fuzzTarget: .stream),
+    ComparedMachine(exhaustive: ExhaustiveComparison.grantTables, fuzzTarget: .grants),
   ]
 }

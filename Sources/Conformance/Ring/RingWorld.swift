@@ -37,12 +37,9 @@ final class RingWorld: RingSurroundings {
     oracle.reset()
     self.slotCount = UInt64(slotCount)
     isHostile = hostile
-    let simulator = oracle.simulator
-    let layout = simulator.layout
     let isSet =
-      simulator.set(layout.owner(of: model.size).component, to: UInt64(slotCount))
-      && simulator.set(
-        layout.owner(of: model.hostile[0]).component, [end.peer.rawValue], to: hostile ? 1 : 0)
+      oracle.set(model.size, to: UInt64(slotCount))
+      && oracle.set(model.hostile[Int(end.peer.rawValue)], to: hostile ? 1 : 0)
     precondition(isSet, "the slots fit the indices")
   }
 

@@ -34,12 +34,9 @@ final class StreamWorld: StreamSurroundings {
     self.size = size
     self.base = base
     isHostile = hostile
-    let simulator = oracle.simulator
-    let layout = simulator.layout
     let isSet =
-      simulator.set(layout.owner(of: model.size).component, to: UInt64(size))
-      && simulator.set(
-        layout.owner(of: model.hostile[0]).component, [role.peer.rawValue], to: hostile ? 1 : 0)
+      oracle.set(model.size, to: UInt64(size))
+      && oracle.set(model.hostile[Int(role.peer.rawValue)], to: hostile ? 1 : 0)
     precondition(isSet, "the bytes fit the indices")
   }
 
