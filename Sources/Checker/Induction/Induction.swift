@@ -2,6 +2,7 @@
 
 import Foundation
 import Logic
+import Synchronization
 
 /// What a proof may spend.
 public struct InductionOptions: Sendable, Hashable {
@@ -77,6 +78,18 @@ public struct Prover: Sendable {
       progress(proof)
       return proof
     }
+  }
+
+  /// The first of the claims, as the threads come to them, of which no proof is found; the rest is then left alone.
+  public func firstUnproved(_ claims: [Claim]) -> Proof? {
+    let isFound = Atomic(false)
+    return Workers.map(claims.count, threads: options.threads, prepare: { LazyContext() }) { context, index in
+      if isFound.load(ordering: .relaxed) { return nil as Proof? }
+      let proof = self.prove(claims[index], in: context)
+      if proof.isProved { return nil }
+      isFound.store(true, ordering: .relaxed)
+      return proof
+    }.lazy.compactMap { $0 }.first
   }
 
   /// Z3 is woken only where the memory has no answer.
