@@ -109,7 +109,7 @@ public final class Domain: @unchecked Sendable {
     let number = id
     let events = host.events
     timers = TimerThread(virtualCPUs: configuration.virtualCPUCount, clock: clock) { vcpu in
-      events.raiseVirtualInterrupt(VirtualInterrupt.timer, on: vcpu, of: number)
+      events.perform { $0.raiseVirtualInterrupt(VirtualInterrupt.timer, on: vcpu, of: number) }
     }
     try finishInitialisation()
   }
@@ -125,11 +125,11 @@ public final class Domain: @unchecked Sendable {
         processors.append(processor)
       }
       try beginGrantTable()
+      try host.events.addDomain(self)
     } catch {
       _ = releaseMemory()
       throw error
     }
-    host.events.addDomain(id, sink: self)
   }
 
   /// Sees to it that no frame has the same number as a machine's and as the guest's: what mixes them up is seen.

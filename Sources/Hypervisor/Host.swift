@@ -12,8 +12,9 @@ import Synchronization
 ///  3. the grant tables (`withGrants`);
 ///  4. the owners of frames (inside `MachineMemory`);
 ///  5. the event channels (inside `EventChannels`);
-///  6. a vCPU's wake-up state.
-/// Handlers of `HostEventChannel` are called with no lock of 1, 4 and 5 held.
+///  6. the back ends' channels (inside `HostEvents`);
+///  7. a vCPU's wake-up state.
+/// Handlers of `HostEventChannel` are called with no lock of 1 and 4 to 7 held.
 public final class Host: Sendable {
   /// The machine's memory: where frames lie, and who owns them.
   public let memory: MachineMemory
@@ -23,7 +24,7 @@ public final class Host: Sendable {
   let system: System
   let monitor: MonitorPages
   let identification: Identification
-  let events = EventChannels()
+  let events: EventChannels
   private let grants: Locked<any GrantTables>
   private struct Registry {
     var domains: [DomainID: Domain] = [:]
@@ -45,6 +46,7 @@ public final class Host: Sendable {
     let tables = machinery.makeGrantTables(frames: memory, memory: memory)
     _ = tables.addDomain(.host, maximumFrames: 0, maximumHandles: 1 << 16)
     grants = Locked(tables)
+    events = EventChannels(machinery.makeEventPorts())
   }
 
   /// The grant tables, for one caller at a time. Back ends map and copy as `DomainID.host`.
@@ -98,12 +100,14 @@ public final class Host: Sendable {
 
   /// Opens a port of a guest to which the host will bind: the toolstack does so for console and xenstore.
   public func allocateUnbound(for domain: Domain) throws(HypercallError) -> EventPort {
-    try events.allocateUnbound(for: domain.id, remote: .host)
+    let bound = events.perform { $0.allocateUnbound(domain.id, remote: .host) }
+    try bound.status.check()
+    return bound.port
   }
 
   /// Binds a back end to a port that a guest left open for the host.
   /// - Parameter handler: see `HostEventChannel`; called once at the binding, too.
-  /// - Throws: `invalid` if the port is not open, or not for the host.
+  /// - Throws: `noSuchDomain`; `invalid` if the port is not open, or not for the host.
   public func bindInterdomain(
     domain: DomainID, remotePort: EventPort, handler: @escaping @Sendable () -> Void
   ) throws(HypercallError) -> HostEventChannel {

@@ -70,6 +70,8 @@ final class Processor: @unchecked Sendable {
   let flushRequested = Atomic(false)
   /// What it waits for when its thread has left the lock.
   var sleep: Sleep?
+  /// It has polled, and the event channels do not know yet that it goes on.
+  var isPolling = false
   /// The number of wake-ups that the guest has seen at its last yield.
   var seenGeneration: UInt64 = 0
   var wasInitialised = false

@@ -6,6 +6,9 @@ public protocol Machinery: Sendable {
   /// The grant tables of one host.
   func makeGrantTables(frames: any FrameOwnership, memory: any FrameMemory) -> any GrantTables
 
+  /// The event channels of one host.
+  func makeEventPorts() -> any EventPorts
+
   /// The back end's side of a ring that lies in `page` (4096 bytes, shared with a guest).
   func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing
 

@@ -12,6 +12,8 @@ public struct OptimisedMachinery: Machinery {
     OptimisedGrantTables(frames: frames, memory: memory, entries: SharedGrantEntries())
   }
 
+  public func makeEventPorts() -> any EventPorts { OptimisedEventPorts(words: SharedEventWords()) }
+
   public func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing {
     OptimisedBackRing(page: page, slotCount: slotCount, slotSize: slotSize)
   }

@@ -122,4 +122,38 @@ struct AllocationTests {
       #expect(host.frames.owners[22] == one)
     }
   }
+
+  @Test("Event channels, those operations that succeed and those that fail")
+  func events() async {
+    await #expect(processExitsWith: .success) {
+      let host = EventHost()
+      let (one, two) = (EventHost.first, EventHost.second)
+      let (open, port) = host.connect()
+      let count = Allocations.count {
+        for _ in 0..<10_000 {
+          _ = host.ports.send(port, by: two)
+          _ = host.ports.send(EventPort(99), by: two)
+          host.guests[0].clear(open)
+          host.guests[0].setMask(open)
+          _ = host.ports.send(port, by: two)
+          _ = host.ports.unmask(open, of: one)
+          _ = host.ports.bindVirtualCPU(open, to: 1, of: one)
+          _ = host.ports.poll(EventPort(7), by: 0, of: one)
+          _ = host.ports.resume(0, of: one)
+          let unbound = host.ports.allocateUnbound(one, remote: two).port
+          let bound = host.ports.bindInterdomain(two, remote: one, remotePort: unbound).port
+          let interrupt = host.ports.bindVirtualInterrupt(2, on: 1, of: one).port
+          host.ports.raiseVirtualInterrupt(2, on: 1, of: one)
+          _ = host.ports.bindInterprocessor(on: 3, of: one)
+          _ = host.ports.status(of: interrupt, in: one)
+          _ = host.ports.close(bound, of: two)
+          _ = host.ports.close(unbound, of: one)
+          _ = host.ports.close(interrupt, of: one)
+        }
+        _ = host.ports.reset(DomainID(5))
+      }
+      #expect(count == 0)
+      #expect(host.guests[0].isPending(open))
+    }
+  }
 }

@@ -69,6 +69,8 @@ public struct CheckedMachinery: Machinery {
     return tables
   }
 
+  public func makeEventPorts() -> any EventPorts { OptimisedEventPorts(words: SharedEventWords()) }
+
   public func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing {
     rings.make(SharedRingMemory(page: page, slotCount: slotCount, slotSize: slotSize), monitor)
   }

@@ -11,14 +11,18 @@ public final class HostEventChannel: Sendable {
   public let domain: DomainID
   public let remotePort: EventPort
 
+  /// The host's port.
+  let port: EventPort
   private let channels: EventChannels
   let handler: @Sendable () -> Void
 
   init(
-    domain: DomainID, remotePort: EventPort, channels: EventChannels, handler: @escaping @Sendable () -> Void
+    domain: DomainID, remotePort: EventPort, port: EventPort, channels: EventChannels,
+    handler: @escaping @Sendable () -> Void
   ) {
     self.domain = domain
     self.remotePort = remotePort
+    self.port = port
     self.channels = channels
     self.handler = handler
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Interfaces
-import Machines
 
 /// What hypervisor and guest share about a vCPU (`struct vcpu_info`, 64 bytes).
 /// Source: xen/include/public/xen.h and arch-x86/xen.h.
@@ -28,17 +27,18 @@ struct SharedInfo {
   let base: UnsafeMutableRawPointer
 
   private enum Offset {
+    static let pending = 2048
     static let wallClock = 3072
     static let wallClockHigh = 3084
   }
 
-  /// The pending ports, and the masked ones.
-  var events: SharedEventWords { SharedEventWords(base: base) }
-
   /// The `vcpu_info` of one of the first 32 vCPUs.
   func processor(_ index: Int) -> ProcessorInfo { ProcessorInfo(base: base + index * ProcessorInfo.size) }
 
-  func isPending(_ port: EventPort) -> Bool { events.isPending(port) }
+  /// A word of 64 pending ports.
+  func pending(_ word: Int) -> UnsafeMutablePointer<UInt64> {
+    (base + Offset.pending + word * 8).assumingMemoryBound(to: UInt64.self)
+  }
 
   /// Sets the wall-clock time of system time 0, in seconds and nanoseconds since 1970.
   func setWallClock(seconds: UInt64, nanoseconds: UInt32) {

@@ -14,8 +14,8 @@ extension Processor {
     case bindInterprocessor = 7
     case bindVirtualCPU = 8
     case unmask = 9
+    case reset = 10
   }
-  private static let virtualInterrupts: UInt32 = 24
 
   func eventChannelOperation(_ command: UInt64, _ address: UInt64) throws(HypercallError) -> Int64 {
     guard let operation = EventOperation(rawValue: command) else { throw .notImplemented }
@@ -24,47 +24,57 @@ extension Processor {
     switch operation {
     case .bindInterdomain:
       var block = try argument(address, byteCount: 12)
-      // A guest may bind to itself.
-      let remote = DomainID(block.u16(0)) == .current ? own : DomainID(block.u16(0))
-      block.set(8, u32: try events.bindInterdomain(own, to: remote, EventPort(block.u32(4))).rawValue)
+      let (remote, port) = (named(block.u16(0)), EventPort(block.u32(4)))
+      block.set(
+        8, u32: try bound(events.perform { $0.bindInterdomain(own, remote: remote, remotePort: port) }))
       try reply(block, byteCount: 12, to: address)
     case .bindVirtualInterrupt:
       var block = try argument(address, byteCount: 12)
-      guard block.u32(0) < Self.virtualInterrupts else { throw .invalid }
-      let vcpu = try peer(UInt64(block.u32(4))).index
-      block.set(8, u32: try events.bindVirtualInterrupt(block.u32(0), on: vcpu, of: own).rawValue)
+      let (number, vcpu) = (block.u32(0), Int(block.u32(4)))
+      block.set(8, u32: try bound(events.perform { $0.bindVirtualInterrupt(number, on: vcpu, of: own) }))
       try reply(block, byteCount: 12, to: address)
     case .close:
-      try events.close(EventPort(try argument(address, byteCount: 4).u32(0)), of: own)
+      let port = EventPort(try argument(address, byteCount: 4).u32(0))
+      try events.perform { $0.close(port, of: own) }.check()
     case .send:
-      try events.send(EventPort(try argument(address, byteCount: 4).u32(0)), of: own)
+      let port = EventPort(try argument(address, byteCount: 4).u32(0))
+      try events.perform { $0.send(port, by: own) }.check()
     case .status:
       try status(address)
     case .allocateUnbound:
       var block = try argument(address, byteCount: 8)
       try requireSelf(DomainID(block.u16(0)))
-      let remote = DomainID(block.u16(2))
-      block.set(
-        4, u32: try events.allocateUnbound(for: own, remote: remote == .current ? own : remote).rawValue)
+      let remote = named(block.u16(2))
+      block.set(4, u32: try bound(events.perform { $0.allocateUnbound(own, remote: remote) }))
       try reply(block, byteCount: 8, to: address)
     case .bindInterprocessor:
       var block = try argument(address, byteCount: 8)
-      let vcpu = try peer(UInt64(block.u32(0))).index
-      block.set(4, u32: try events.bindInterprocessor(on: vcpu, of: own).rawValue)
+      let vcpu = Int(block.u32(0))
+      block.set(4, u32: try bound(events.perform { $0.bindInterprocessor(on: vcpu, of: own) }))
       try reply(block, byteCount: 8, to: address)
     case .bindVirtualCPU:
       let block = try argument(address, byteCount: 8)
-      try events.move(EventPort(block.u32(0)), to: try peer(UInt64(block.u32(4))).index, of: own)
+      let (port, vcpu) = (EventPort(block.u32(0)), Int(block.u32(4)))
+      try events.perform { $0.bindVirtualCPU(port, to: vcpu, of: own) }.check()
     case .unmask:
-      try unmask(EventPort(try argument(address, byteCount: 4).u32(0)))
+      let port = EventPort(try argument(address, byteCount: 4).u32(0))
+      try events.perform { $0.unmask(port, of: own) }.check()
+    case .reset:
+      try requireSelf(DomainID(try argument(address, byteCount: 2).u16(0)))
+      try events.perform { $0.reset(own) }.check()
     }
     return 0
   }
 
-  /// Clears the mask of a port, and tells the guest if it is pending.
-  private func unmask(_ port: EventPort) throws(HypercallError) {
-    guard port.rawValue < UInt32(EventPorts.maximum) else { throw .invalid }
-    domain.host.events.unmask(port, of: domain.id)
+  /// The domain that a guest names; it may name itself.
+  private func named(_ number: UInt16) -> DomainID {
+    DomainID(number) == .current ? domain.id : DomainID(number)
+  }
+
+  /// The port's number.
+  private func bound(_ bound: EventBound) throws(HypercallError) -> UInt32 {
+    try bound.status.check()
+    return bound.port.rawValue
   }
 
   private enum Status: UInt32 {
@@ -79,8 +89,9 @@ extension Processor {
   private func status(_ address: UInt64) throws(HypercallError) {
     var block = try argument(address, byteCount: 24)
     try requireSelf(DomainID(block.u16(0)))
-    guard block.u32(4) < UInt32(EventPorts.maximum) else { throw .invalid }
-    let state = domain.host.events.status(of: EventPort(block.u32(4)), of: domain.id) ?? EventPortState()
+    let port = EventPort(block.u32(4))
+    let (status, state) = domain.host.events.perform { $0.status(of: port, in: domain.id) }
+    try status.check()
     func set(_ status: Status, _ first: UInt32 = 0, _ second: UInt32 = 0) {
       block.set(8, u32: status.rawValue)
       block.set(16, u32: first)
@@ -88,9 +99,8 @@ extension Processor {
     }
     block.set(12, u32: UInt32(state.vcpu))
     switch state.binding {
-    case .free: set(.closed)
+    case .closed: set(.closed)
     case .unbound(let remote): set(.unbound, UInt32(remote.rawValue))
-    case .host(let channel): set(.interdomain, UInt32(DomainID.host.rawValue), channel.remotePort.rawValue)
     case .interdomain(let remote, let port): set(.interdomain, UInt32(remote.rawValue), port.rawValue)
     case .virtualInterrupt(let number): set(.virtualInterrupt, number)
     case .interprocessor: set(.interprocessor)

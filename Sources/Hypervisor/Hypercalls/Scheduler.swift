@@ -73,7 +73,7 @@ extension Processor {
     var ports: [EventPort] = []
     for index in 0..<UInt64(block.u32(8)) {
       let port = EventPort(try argument(block.u64(0) &+ index * 4, byteCount: 4).u32(0))
-      guard port.rawValue < UInt32(EventPorts.maximum) else { throw .invalid }
+      guard port.rawValue < UInt32(EventLimits.portCount) else { throw .invalid }
       ports.append(port)
     }
     sleep = .poll(ports, until: block.u64(16))
@@ -94,10 +94,18 @@ extension Processor {
     case .block:
       waitUntil(deadline: nil) { info.isPending }
     case .poll(let ports, let deadline):
+      isPolling = true
       // An up-call that is due ends it too, as in real Xen.
       waitUntil(deadline: deadline == 0 ? nil : deadline) {
-        info.isPending && !info.isMasked || ports.contains { domain.shared.isPending($0) }
+        info.isPending && !info.isMasked || isPending(oneOf: ports)
       }
+    }
+  }
+
+  /// Whether one of some ports is pending; if not, the vCPU is kicked when one is.
+  private func isPending(oneOf ports: [EventPort]) -> Bool {
+    domain.host.events.perform { events in
+      ports.contains { events.poll($0, by: index, of: domain.id) }
     }
   }
 

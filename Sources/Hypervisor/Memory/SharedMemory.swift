@@ -13,6 +13,9 @@ extension UnsafeMutablePointer where Pointee == UInt64 {
 
   @inline(__always) func storeShared(_ value: UInt64) { atomic.pointee.store(value, ordering: .releasing) }
 
+  /// Takes all bits out of the word.
+  func takeShared() -> UInt64 { atomic.pointee.exchange(0, ordering: .sequentiallyConsistent) }
+
   /// Replaces `expected` by `new`; false if the word was something else.
   func replaceShared(_ expected: UInt64, with new: UInt64) -> Bool {
     atomic.pointee.compareExchange(expected: expected, desired: new, ordering: .sequentiallyConsistent)

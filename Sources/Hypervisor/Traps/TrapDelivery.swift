@@ -27,22 +27,33 @@ extension Processor {
       to: gate.handler, masksEvents: gate.masksEvents, error: Vector.hasError(vector) ? error : nil, context)
   }
 
-  /// Tells the guest of pending events, if it wants to be told.
+  /// Tells the guest of pending events, if it wants to be told; ends its poll.
   func deliverUpcall() {
-    guard eventCallback.handler != 0, info.isPending, !info.isMasked else { return }
+    let isDue = eventCallback.handler != 0 && info.isPending && !info.isMasked
+    guard isDue || isPolling else { return }
+    isPolling = false
+    guard domain.host.events.perform({ $0.resume(index, of: domain.id) }) else { return }
+    guard eventCallback.handler != 0 else {
+      // A guest without a handler takes its up-calls by doing nothing.
+      info.upcallMask.storeShared(0)
+      return
+    }
     statistics.count(.upcalls)
-    bounce(to: eventCallback.handler, masksEvents: true, error: nil, currentContext)
+    bounce(to: eventCallback.handler, masksEvents: true, error: nil, currentContext, wereMasked: false)
   }
 
   /// Enters the guest's kernel at `handler` with a frame of what ran before.
-  func bounce(to handler: UInt64, masksEvents: Bool, error: UInt64?, _ context: GuestContext) {
+  /// - Parameter wereMasked: whether up-calls were masked then; nil if they still are as they were.
+  func bounce(
+    to handler: UInt64, masksEvents: Bool, error: UInt64?, _ context: GuestContext, wereMasked: Bool? = nil
+  ) {
     noteActivity()
     guard VirtualAddress(handler).isCanonical else {
       crash("the guest's handler lies at \(hex(handler)), which is no address")
       return
     }
     let fromKernel = mode == .kernel
-    let mask: UInt64 = info.isMasked ? 1 : 0
+    let mask: UInt64 = wereMasked ?? info.isMasked ? 1 : 0
     enterKernelMode()
     let code = UInt64(context.codeSelector) & (fromKernel ? 0xfffc : 0xffff) | mask << 32
     let flags =
