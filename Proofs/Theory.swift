@@ -50,7 +50,7 @@ public struct Theory: Sendable {
 }
 
 /// Every machine's theory, in the order of the machines.
-public let theories: [Theory] = [ringTheory, streamTheory, grantsTheory, eventChannelsTheory]
+public let theories: [Theory] = [ringTheory, streamTheory, grantsTheory, eventChannelsTheory, shadowTheory]
 
 /// What is claimed of a machine; nothing, if the list has none.
 public func theory(of subject: Subject) -> Theory {

@@ -40,11 +40,9 @@ final class ShadowXSA182: Shadow {
   }
 }
 
-/// XSA-58, 299, 310: what is dropped is the reference that the guest's entry would have, not the one that was taken.
+/// XSA-58, 299, 310: what is dropped is a reference on the table that the entry is in, not on the one it leads to.
 final class ShadowXSA299: Shadow {
-  override func linked(_ place: Place) -> Pair<Frame, Level> {
-    Pair(guest[place.frame, place.slot].target, place.level - 1)
-  }
+  override func linked(_ place: Place) -> Pair<Frame, Level> { Pair(place.frame, place.level - 1) }
 }
 
 /// XSA-286, 401, 408: nothing is flushed after a change above level 1, or of a frame's type.
@@ -67,25 +65,9 @@ final class ShadowWithoutFixup: Shadow {
   override func record(_ place: Place, for table: Frame, second: Bit) {}
 }
 
-extension Scope {
-  /// Two frames of one entry at two levels: frame 1 is walked from, frame 0 goes out of sync. One processor has one
-  /// place for a table out of sync, which has one fix-up; all three policies. Entries are the kernel's, writable,
-  /// accessed and dirty.
-  static let twoFrames = Scope(
-    name: "two frames",
-    arguments: [
-      "storeByGuest.user": [1], "storeByGuest.noExecute": [0], "storeByGuest.accessed": [1],
-      "storeByGuest.dirty": [1], "update.user": [1], "update.noExecute": [0], "update.accessed": [1],
-      "update.dirty": [1], "update.target": [0], "resize.capacity": [2], "acquire.writes": [1],
-      "link.table": [1], "load.table": [1], "unsync.table": [0], "expel.frame": [1], "pull.second": [0],
-      "dropFixup.second": [0], "pull.table": [0], "storeByGuest.writable": [1], "update.writable": [1],
-    ],
-    excluding: ["pin", "unpin", "invalidate", "clear", "release"])
-}
-
 /// Shadow page tables for the engines.
 public let shadowSubject = Subject(
-  "Shadow", scopes: [.twoFrames],
+  "Shadow", scopes: [.twoFrames, .oneTable, .twoSlots, .rights, .twoLevels, .anyStore, .seats],
   mutants: [
     HandMutant(
       "regrants", advisory: "xen.git 3ea6bace3b",
@@ -130,5 +112,64 @@ public let shadowSubject = Subject(
       "without fix-up", advisory: "classic", mechanism: "a writable mapping is not known as a fix-up",
       killer: "what writes to a table out of sync is a fix-up"
     ) { ShadowWithoutFixup() },
-  ]
+  ],
+  equivalents: shadowEquivalents
 ) { Shadow() }
+
+/// Mechanical mutants of Shadow that are no bugs.
+private let shadowEquivalents: [EquivalentMutant] = {
+  let again =
+    "an entry that loses nothing is stored once more"
+  let nothing =
+    "a processor that takes over an absent entry loses what it had, which is never wrong"
+  let livelock =
+    "an entry without its accessed bit offers nothing: the fault comes again; progress is not claimed"
+  let fewer =
+    "a fix-up that is not used, or whose table is in sync, names an entry that loses a right and may fault again"
+  let kept =
+    "a fix-up that is kept names one entry more than writes to the table: closing looks at it in vain"
+  let closes =
+    "a fix-up that cannot be dropped stays until its table is closed; progress is not claimed"
+  let unread =
+    "a snapshot is read only of a table out of sync, and taken when it goes out"
+  let reset =
+    "what is kept of a table out of sync is read only while it is, and is set anew at both ends"
+  let refuses =
+    "a hypervisor that gives a little more shadow memory than it must"
+  let never =
+    "the sum exceeds the count by the number of levels: the two are equal nowhere"
+  let less =
+    "a step that the hypervisor leaves out: it serves worse, and breaks no rule; progress is not claimed"
+  let more =
+    "entries of other tables are cleared too: they are pulled again"
+  return [
+    EquivalentMutant("update: equality 6 turned round", because: again),
+    EquivalentMutant("dropFixup: equality 3 turned round", because: again),
+    EquivalentMutant("close: equality 8 turned round", because: again),
+    EquivalentMutant("protect: equality 4 turned round", because: again),
+    EquivalentMutant("settle: equality 13 turned round", because: again),
+    EquivalentMutant("clear: equality 3 turned round", because: again),
+    EquivalentMutant("expel: equality 4 turned round", because: again),
+    EquivalentMutant("fill: guard 1 dropped", because: nothing),
+    EquivalentMutant("pull: assignment 1 dropped", because: livelock),
+    EquivalentMutant("dropFixup: guard 1 dropped", because: fewer),
+    EquivalentMutant("dropFixup: assignment 3 dropped", because: kept),
+    EquivalentMutant("dropFixup: assignment 4 dropped", because: kept),
+    EquivalentMutant("dropFixup: equality 1 turned round", because: closes),
+    EquivalentMutant("link: equality 3 turned round", because: unread),
+    EquivalentMutant("link: equality 4 turned round", because: unread),
+    EquivalentMutant("link: assignment 3 dropped", because: unread),
+    EquivalentMutant("settle: assignment 3 dropped", because: unread),
+    EquivalentMutant("close: assignment 5 dropped", because: reset),
+    EquivalentMutant("unsync: assignment 3 dropped", because: reset),
+    EquivalentMutant("resize: comparison 1 off by one", because: refuses),
+    EquivalentMutant("prepare: comparison 1 off by one", because: never),
+    EquivalentMutant("finish: assignment 1 dropped", because: less),
+    EquivalentMutant("clear: assignment 1 dropped", because: less),
+    EquivalentMutant("release: assignment 1 dropped", because: less),
+    EquivalentMutant("surrender: assignment 1 dropped", because: less),
+    EquivalentMutant("pin: assignment 1 dropped", because: less),
+    EquivalentMutant("unpin: assignment 1 dropped", because: less),
+    EquivalentMutant("clear: equality 1 turned round", because: more),
+  ]
+}()

@@ -242,7 +242,7 @@ public class Shadow: ShadowState {
   /// Makes sure of a page for each level before an operation begins.
   func prepare() {
     let end = pages.count[.init(.domain)] + PageCount(resizing: Level.max) + 1
-    require(promised == 0)
+    require(promised == 0, "R10")
     require(pages.count[.init(.domain)] < end && end <= capacity, "R10")
     promised = end
   }
@@ -260,7 +260,8 @@ public class Shadow: ShadowState {
   }
   /// Frees a shadow page.
   func destroy(table: Frame, level: Level) {
-    require(exists[table, level] && promised == 0)
+    require(exists[table, level], "R9")
+    require(promised == 0, "R10")
     require(sync[table] == .inSync, "R5")
     require(links.count[Pair(table, level)] == 0 && !(level == .max && pinned[table]), "R9")
     requireUnloaded(table, level)
@@ -271,7 +272,7 @@ public class Shadow: ShadowState {
   }
   /// A frame is no table any more.
   func release(frame: Frame) {
-    require(sync[frame] == .inSync)
+    require(sync[frame] == .inSync, "R5")
     requireAll("R2") { (l: Level) in !self.exists[frame, l] }
     sync[frame] = Choice(.plain)
   }

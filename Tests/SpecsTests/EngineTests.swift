@@ -14,6 +14,10 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
     (44245, 646_054, 29), (113_859, 2_744_020, 24), (135_745, 1_345_333, 46), (53865, 394_692, 38),
     (403, 6733, 16),
   ],
+  "Shadow": [
+    (103_262, 998_758, 42), (5688, 72654, 19), (5515, 67882, 20), (3045, 60609, 12), (2010, 26889, 19),
+    (10285, 273_909, 26), (832, 4368, 16),
+  ],
   "Grants": [(68356, 5_707_696, 14), (2876, 251_516, 13)],
 ]
 
@@ -65,7 +69,7 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
 
   @Test(
     "is proved at real size by both solvers, and the canary is found",
-    arguments: ["Stream", "Grants", "EventChannels"])
+    arguments: ["Stream", "Grants", "EventChannels", "Shadow"])
   func verified(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     var verifier = Verifier()

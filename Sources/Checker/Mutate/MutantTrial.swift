@@ -9,22 +9,39 @@ public struct MutantTrial: Sendable {
 
   public let subject: Subject
   public let original: Specification
-  /// Where mutants are looked for, one after another until they are found. The first must reach every witness; the
-  /// others show what it is too small for.
+  /// Where mutants are looked for, one after another until they are found: smallest first, for most die anywhere.
   public let scopes: [Scope]
+  /// The scope for every day, at which every witness must be reached; the others show what it is too small for.
+  private let everyday: Scope
   /// Distinct states that are looked at before another way is tried.
   public var quickStates = 100_000
   /// Distinct states that are looked at before a mutant counts as a survivor.
   public var allStates = 5_000_000
+  /// Distinct states, at each scope, of one that is listed as no bug: what is near is enough to contradict the list.
+  public var listedStates = 10_000
   public var memoryLimit = 2 << 30
   public var prover: Prover?
 
   /// - Throws: if the subject does not make sense as a specification.
   public init(_ subject: Subject, scope: Scope? = nil, prover: Prover? = nil) throws(SpecificationError) {
     self.subject = subject
-    scopes = scope.map { [$0] } ?? (subject.scopes.isEmpty ? [.small] : subject.scopes)
+    let given = scope.map { [$0] } ?? (subject.scopes.isEmpty ? [.small] : subject.scopes)
+    everyday = given[0]
     self.prover = prover
     original = try subject.make().trace()
+    scopes = try Self.smallestFirst(given, original)
+  }
+
+  /// Scopes by how many states the specification has there.
+  private static func smallestFirst(_ scopes: [Scope], _ original: Specification)
+    throws(SpecificationError) -> [Scope]
+  {
+    if scopes.count == 1 { return scopes }
+    var sizes: [(states: Int, scope: Scope)] = []
+    for scope in scopes {
+      sizes.append((try Explorer(original, scope: scope).run().states, scope))
+    }
+    return sizes.sorted { $0.states < $1.states }.map(\.scope)
   }
 
   /// - Throws: if the mutant cannot be explored at the scope.
@@ -64,12 +81,14 @@ public struct MutantTrial: Sendable {
   private func outcome(of mutant: Mutant, at scope: Scope) throws(SpecificationError)
     -> MutantVerdict.Result
   {
-    let isFirst = scope == scopes[0]
+    let owesWitnesses = scope == everyday
+    let isListed = subject.equivalents.contains { $0.name == mutant.name }
+    let quickStates = isListed ? listedStates : self.quickStates
     if original.isSame(as: mutant.specification) {
       return .equivalent("the same next-state function", isProven: true)
     }
     let quick = try explore(mutant.specification, quickStates, at: scope)
-    if let killed = killed(quick, reachingAll: isFirst) { return killed }
+    if let killed = killed(quick, reachingAll: owesWitnesses) { return killed }
     let comparison = mutant.specification.compared(with: original)
     var beside: Exploration?
     if let comparison {
@@ -78,11 +97,9 @@ public struct MutantTrial: Sendable {
       beside = found
     }
     if let theorem = prover?(mutant.specification) { return .killed(.theorem(theorem), depth: nil) }
-    // Of one that is listed as no bug nothing is expected: what is near is enough to contradict the list.
-    let isListed = subject.equivalents.contains { $0.name == mutant.name }
     if case .outOfStates = quick.outcome, !isListed {
       let all = try explore(mutant.specification, allStates, at: scope)
-      if let killed = killed(all, reachingAll: isFirst) { return killed }
+      if let killed = killed(all, reachingAll: owesWitnesses) { return killed }
       if let comparison {
         let found = try explore(comparison.specification, allStates, at: scope)
         if let killed = killed(found, comparison) { return killed }
