@@ -25,11 +25,31 @@ public struct Theory: Sendable {
     }
   }
 
+  /// A theorem of another machine that this one's specification takes for granted.
+  public struct Reliance: Sendable {
+    public let machine: String
+    public let invariant: String
+
+    public init(on machine: String, _ invariant: String) {
+      self.machine = machine
+      self.invariant = invariant
+    }
+  }
+
   public let subject: Subject
   /// What the rules come to.
   public let theorems: [Claimed]
   /// What is proved only so that the theorems can be: the strengthening.
   public let lemmas: [Claimed]
+  /// What other machines guarantee, by the names of their theorems.
+  public let relies: [Reliance]
+
+  public init(subject: Subject, theorems: [Claimed], lemmas: [Claimed], relies: [Reliance] = []) {
+    self.subject = subject
+    self.theorems = theorems
+    self.lemmas = lemmas
+    self.relies = relies
+  }
 
   /// Where a verification is less than what is claimed.
   public func complaints(about found: Verification) -> [String] {
@@ -44,13 +64,23 @@ public struct Theory: Sendable {
         + (claim.k > 1 ? " with k = \(claim.k)" : "") + ", and found by \(theorem.method.rawValue)"
         + (theorem.k > 1 ? " with k = \(theorem.k)" : "")
     }
+    let unproved = relies.filter { reliance in
+      let theory = theories.first { $0.subject.name == reliance.machine }
+      return !(theory.map { $0.theorems + $0.lemmas } ?? []).contains {
+        $0.invariant == reliance.invariant && $0.method == .induction
+      }
+    }
     let unclaimed = found.theorems.map(\.invariant).filter { !names.contains($0) }
-    return missing + unclaimed.map { "\"\($0)\" is not among the theorems that Proofs lists" }
+    return missing
+      + unproved.map { "it relies on \"\($0.invariant)\", which \($0.machine)'s theory does not prove" }
+      + unclaimed.map { "\"\($0)\" is not among the theorems that Proofs lists" }
   }
 }
 
 /// Every machine's theory, in the order of the machines.
-public let theories: [Theory] = [ringTheory, streamTheory, grantsTheory, eventChannelsTheory, shadowTheory]
+public let theories: [Theory] = [
+  ringTheory, streamTheory, grantsTheory, eventChannelsTheory, shadowTheory, isolationTheory,
+]
 
 /// What is claimed of a machine; nothing, if the list has none.
 public func theory(of subject: Subject) -> Theory {

@@ -64,7 +64,7 @@ public struct MutantTrial: Sendable {
       isAsExpected: isAsExpected, seconds: (clock.now - start) / .seconds(1))
   }
 
-  /// Killed at the first scope at which it is; equivalent only if it is at all.
+  /// Killed at the first scope at which it is; equivalent only if it is at all, of which the largest is told of.
   private func outcomeAnywhere(of mutant: Mutant) throws(SpecificationError) -> MutantVerdict.Result {
     var worst: MutantVerdict.Result?
     for scope in scopes {
@@ -72,7 +72,9 @@ public struct MutantTrial: Sendable {
       switch result {
       case .killed: return result
       case .survived: worst = result
-      case .equivalent: worst = worst ?? result
+      case .equivalent:
+        if case .survived = worst { continue }
+        worst = result
       }
     }
     return worst ?? .survived("there is no scope to look at")
