@@ -22,7 +22,7 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
   "Grants": [(68356, 5_707_696, 14), (2876, 251_516, 13)],
 ]
 
-@Suite("Every machine", .serialized) struct EngineTests {
+@Suite("Every machine") struct EngineTests {
   @Test("has exactly the states it had, and no rule is broken in any", arguments: subjects.map(\.name))
   func pinnedCounts(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
