@@ -71,6 +71,20 @@ extension Domain {
     return wait()
   }
 
+  /// Keeps the vCPUs out of the guest until `unpause`; its clock goes on. Those in the guest leave it soon.
+  public func pause() {
+    paused.store(true, ordering: .sequentiallyConsistent)
+    for processor in processors { processor.kick() }
+  }
+
+  /// Lets the vCPUs go on.
+  public func unpause() {
+    paused.store(false, ordering: .sequentiallyConsistent)
+    for processor in processors { processor.wakeUp.notify() }
+  }
+
+  public var isPaused: Bool { paused.load(ordering: .acquiring) }
+
   /// Ends the domain from outside; `wait` returns `.killed` unless it had ended already.
   public func kill() { end(.killed) }
 

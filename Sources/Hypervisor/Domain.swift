@@ -63,6 +63,8 @@ public final class Domain: @unchecked Sendable {
   let life = Mutex(Life())
   /// Set with, and read more cheaply than, `Life.end`.
   let ended = Atomic(false)
+  /// No vCPU enters the guest while this is set.
+  let paused = Atomic(false)
 
   init(_ id: DomainID, _ configuration: DomainConfiguration, host: Host) throws(HostError) {
     guard configuration.frameCount > 0 else { throw .badConfiguration("a domain needs some memory") }

@@ -104,9 +104,9 @@ final class Processor: @unchecked Sendable {
     VirtualCPU.acceptKicks()
     let slices = SliceTimer()
     while !domain.hasEnded {
-      guard isUp.load(ordering: .acquiring) else {
+      guard mayRun else {
         let generation = wakeUp.generation
-        if !isUp.load(ordering: .acquiring), !domain.hasEnded {
+        if !mayRun, !domain.hasEnded {
           wakeUp.wait(after: generation, nanoseconds: nil)
         }
         continue
@@ -133,10 +133,12 @@ final class Processor: @unchecked Sendable {
     }
   }
 
+  private var mayRun: Bool { isUp.load(ordering: .acquiring) && !domain.isPaused }
+
   /// Does what is due before the guest runs; false if it is not to run now.
   private func prepareEntry() -> Bool {
     virtual.clearKick()
-    guard !domain.hasEnded, isUp.load(ordering: .acquiring), let pager else { return false }
+    guard !domain.hasEnded, mayRun, let pager else { return false }
     do throws(HostError) {
       if flushRequested.exchange(false, ordering: .sequentiallyConsistent) { try flush() }
     } catch {

@@ -46,10 +46,13 @@ public struct HostStore: Sendable {
   /// Removes a node and all below it, if it is there.
   public func remove(_ path: StorePath) { try? store.remove(path, by: client) }
 
-  /// Calls back at once, and whenever the node or one below it changes: from any thread, with no lock held.
+  /// Calls back at once, and whenever the node or one below it changes, with the path of what changed: from any thread,
+  /// with no lock held.
   /// - Parameter token: distinguishes watches of one path.
-  public func watch(_ path: StorePath, token: String, _ changed: @escaping @Sendable () -> Void) {
-    try? store.watch(.path(path), isRelative: false, token: token, by: client) { _ in changed() }
+  public func watch(_ path: StorePath, token: String, _ changed: @escaping @Sendable (StorePath) -> Void) {
+    try? store.watch(.path(path), isRelative: false, token: token, by: client) { event in
+      changed(StorePath(event.path) ?? path)
+    }
   }
 
   public func unwatch(_ path: StorePath, token: String) {

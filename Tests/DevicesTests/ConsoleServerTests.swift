@@ -12,6 +12,7 @@ private final class Bench {
   let page: UnsafeMutableRawPointer
   let guest: OptimisedStreamRing
   let server: ConsoleServer
+  let end: ConsoleEnd
   /// What the user types goes in here; what the guest says comes out there.
   private(set) var keyboard: Int32
   private(set) var screen: Int32
@@ -27,10 +28,9 @@ private final class Bench {
     keyboard = input[1]
     screen = output[0]
     ends = (input[0], output[1])
+    end = ConsoleEnd(input: input[0], output: output[1], escape: escape)
     server = ConsoleServer(
-      ring: OptimisedMachinery().makeStreamRing(page: page, layout: .console), input: input[0],
-      output: output[1],
-      escape: escape)
+      ring: OptimisedMachinery().makeStreamRing(page: page, layout: .console), end)
   }
 
   deinit {
@@ -48,6 +48,9 @@ private final class Bench {
     var waiting = pollfd(fd: ends.0, events: Int16(POLLIN), revents: 0)
     return poll(&waiting, 1, 0) > 0
   }
+
+  /// Whether the console waits for what is typed.
+  var wantsInput: Bool { server.acceptsInput && end.wantedInput != nil }
 
   func hangUp() {
     close(keyboard)
@@ -85,8 +88,8 @@ struct ConsoleServerTests {
     #expect(try bench.guestWrites(text) == 2000)
     #expect(try bench.server.exchange())
     var shown: [UInt8] = []
-    while bench.server.interest.output {
-      bench.server.writeOutput()
+    while (bench.end.wantedOutput != nil) {
+      bench.end.writeOutput()
       shown += bench.shown()
     }
     #expect(shown == text)
@@ -100,15 +103,15 @@ struct ConsoleServerTests {
     bench.type(line)
     var received = ""
     // The ring holds 1024 bytes, and 512 wait behind it: what was typed beyond that stays where it is.
-    for _ in 0..<4 where bench.server.interest.input {
-      #expect(!bench.server.readInput())
+    for _ in 0..<4 where bench.wantsInput {
+      #expect(!bench.server.readInput(of: bench.end))
       _ = try bench.server.exchange()
     }
-    #expect(!bench.server.interest.input && bench.hasInput)
+    #expect(!bench.wantsInput && bench.hasInput)
     while received.count < line.count {
       received += try bench.guestReads()
       _ = try bench.server.exchange()
-      if bench.server.interest.input && bench.hasInput { _ = bench.server.readInput() }
+      if bench.wantsInput && bench.hasInput { _ = bench.server.readInput(of: bench.end) }
     }
     #expect(received == line)
   }
@@ -117,7 +120,7 @@ struct ConsoleServerTests {
   func escape() throws {
     let bench = Bench()
     bench.type("ab\u{1d}cd")
-    #expect(bench.server.readInput())
+    #expect(bench.server.readInput(of: bench.end))
     _ = try bench.server.exchange()
     #expect(try bench.guestReads() == "ab")
   }
@@ -127,14 +130,14 @@ struct ConsoleServerTests {
     let bench = Bench(escape: nil)
     bench.type("a\u{1d}b")
     bench.hangUp()
-    #expect(!bench.server.readInput())
+    #expect(!bench.server.readInput(of: bench.end))
     _ = try bench.server.exchange()
     #expect(try bench.guestReads() == "a\u{1d}b")
-    #expect(bench.server.interest.input)
-    #expect(!bench.server.readInput())
-    #expect(!bench.server.interest.input)
+    #expect(bench.wantsInput)
+    #expect(!bench.server.readInput(of: bench.end))
+    #expect(!bench.wantsInput)
     _ = try bench.guestWrites(Array("still here".utf8))
-    #expect(try bench.server.exchange() && bench.server.interest.output)
+    #expect(try bench.server.exchange() && (bench.end.wantedOutput != nil))
   }
 
   @Test("never keeps the guest waiting for a reader, and tells the reader what it has missed")
@@ -146,13 +149,13 @@ struct ConsoleServerTests {
       #expect(try bench.server.exchange())
     }
     var shown: [UInt8] = []
-    while bench.server.interest.output {
-      bench.server.writeOutput()
+    while (bench.end.wantedOutput != nil) {
+      bench.end.writeOutput()
       shown += bench.shown()
     }
-    let lost = 600 * 2048 - ConsoleServer.outputLimit
+    let lost = 600 * 2048 - ConsoleEnd.outputLimit
     let message = "\r\n[\(lost) bytes of console output lost: nobody read them]\r\n"
-    #expect(shown.count == ConsoleServer.outputLimit + message.utf8.count)
+    #expect(shown.count == ConsoleEnd.outputLimit + message.utf8.count)
     #expect(String(decoding: shown.suffix(message.utf8.count), as: UTF8.self) == message)
   }
 
@@ -164,16 +167,16 @@ struct ConsoleServerTests {
     for _ in 0..<10 {
       #expect(try bench.guestWrites([1, 2, 3]) == 3)
       #expect(try bench.server.exchange())
-      if bench.server.interest.output { bench.server.writeOutput() }
+      if (bench.end.wantedOutput != nil) { bench.end.writeOutput() }
     }
-    #expect(!bench.server.interest.output)
+    #expect(!(bench.end.wantedOutput != nil))
   }
 
   @Test("gives a ring up whose indices make no sense", arguments: [3076, 3084])
   func corrupt(offset: Int) throws {
     let bench = Bench()
     bench.type("k")
-    _ = bench.server.readInput()
+    _ = bench.server.readInput(of: bench.end)
     if offset == 3084 {
       bench.page.storeBytes(of: 2049, toByteOffset: offset, as: UInt32.self)
     } else {

@@ -195,7 +195,7 @@ struct StoreWatchTests {
   func reentrance() throws {
     let store = HostStore(Store())
     let log = EventLog()
-    store.watch(.root / "a", token: "t") {
+    store.watch(.root / "a", token: "t") { _ in
       log.add(StoreEvent(path: store.read(.root / "a") ?? "-", token: "t"))
       if store.read(.root / "a") == "1" { store.write(.root / "a", "2") }
     }

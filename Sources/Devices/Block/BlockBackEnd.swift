@@ -48,7 +48,7 @@ public final class BlockBackEnd: Sendable {
       })
     let device = Confined(BlockDevice(image, paths, hostStore, bus))
     self.device = device
-    hostStore.watch(paths.frontEnd / "state", token: paths.frontEnd.description) { thread.signal() }
+    hostStore.watch(paths.frontEnd / "state", token: paths.frontEnd.description) { _ in thread.signal() }
     thread.start { wakeUp, isStopping in
       do throws(RingError) {
         while !isStopping() {

@@ -16,6 +16,8 @@ public struct ConsoleStreams: Sendable {
   public var escape: UInt8?
   /// Called, on the console's thread, when the user ends the session.
   public var ended: @Sendable () -> Void
+  /// Further terminals, which come and go.
+  public let attachments = ConsoleAttachments()
 
   /// Ctrl-], as in `xl console`.
   public static let controlBracket: UInt8 = 0x1d
@@ -39,6 +41,7 @@ public final class ConsoleBackEnd: Sendable {
 
   private let thread: ServiceThread
   private let channel: HostEventChannel
+  private let attachments: ConsoleAttachments
 
   /// - Parameters:
   ///   - page: the console ring's page; stays the domain's until `close` has returned.
@@ -50,7 +53,8 @@ public final class ConsoleBackEnd: Sendable {
     let thread = ServiceThread(name: "console-\(domain.id)")
     let ring = host.machinery.makeStreamRing(page: page, layout: .console)
     let server = Confined(
-      ConsoleServer(ring: ring, input: streams.input, output: streams.output, escape: streams.escape))
+      ConsoleServer(
+        ring: ring, ConsoleEnd(input: streams.input, output: streams.output, escape: streams.escape)))
     let channel = try host.bindInterdomain(domain: domain.id, remotePort: port) { thread.signal() }
     thread.start { wakeUp, isStopping in
       do throws(RingError) {
@@ -59,6 +63,8 @@ public final class ConsoleBackEnd: Sendable {
         domain.crash("its console ring is corrupt: \(error)")
       }
     }
+    streams.attachments.tell { thread.signal() }
+    attachments = streams.attachments
     self.thread = thread
     self.channel = channel
   }
@@ -66,6 +72,7 @@ public final class ConsoleBackEnd: Sendable {
   /// Ends the console; what the guest has written by now is still shown, if it is read soon.
   public func close() {
     channel.close()
+    attachments.tell(nil)
     thread.stop()
   }
 
@@ -76,22 +83,30 @@ public final class ConsoleBackEnd: Sendable {
     _ server: ConsoleServer, _ streams: ConsoleStreams, _ wakeUp: WakeUp, _ isStopping: () -> Bool,
     notify: () -> Void
   ) throws(RingError) {
+    defer { streams.attachments.leave(server.ends.filter(\.isAttached).map(\.descriptor)) }
     while true {
       let stopping = isStopping()
+      if !stopping {
+        for socket in streams.attachments.take() { server.add(ConsoleEnd(attached: socket)) }
+      }
       if try server.exchange() { notify() }
-      let interest = server.interest
-      if stopping && !interest.output { return }
-      var waiting = [pollfd(fd: wakeUp.descriptor, events: Int16(POLLIN), revents: 0)]
-      waiting.append(
-        pollfd(fd: interest.input && !stopping ? streams.input ?? -1 : -1, events: Int16(POLLIN), revents: 0))
-      waiting.append(pollfd(fd: interest.output ? streams.output : -1, events: Int16(POLLOUT), revents: 0))
-      if stopping { waiting[0].fd = -1 }
-      let ready = poll(&waiting, 3, interest.isBusy ? 0 : stopping ? lastWait : -1)
-      if ready == 0 && stopping && !interest.isBusy { return }
+      if stopping && !server.ends.contains(where: { $0.wantedOutput != nil }) { return }
+      let acceptsInput = server.acceptsInput && !stopping
+      var waiting = [pollfd(fd: stopping ? -1 : wakeUp.descriptor, events: Int16(POLLIN), revents: 0)]
+      for end in server.ends {
+        let input = acceptsInput ? end.wantedInput : nil
+        waiting.append(pollfd(fd: input ?? -1, events: Int16(POLLIN), revents: 0))
+        waiting.append(pollfd(fd: end.wantedOutput ?? -1, events: Int16(POLLOUT), revents: 0))
+      }
+      let ready = poll(&waiting, nfds_t(waiting.count), server.isBusy ? 0 : stopping ? lastWait : -1)
+      if ready == 0 && stopping && !server.isBusy { return }
       guard ready > 0 else { continue }
       if waiting[0].revents != 0 { wakeUp.clear() }
-      if waiting[1].revents != 0 && server.readInput() { streams.ended() }
-      if waiting[2].revents != 0 { server.writeOutput() }
+      for (index, end) in server.ends.enumerated() {
+        if waiting[2 * index + 1].revents != 0, server.readInput(of: end) { streams.ended() }
+        if waiting[2 * index + 2].revents != 0 { end.writeOutput() }
+      }
+      for end in server.removeGone() { streams.attachments.drop(end.descriptor) }
     }
   }
 }

@@ -45,6 +45,15 @@ public final class DomainRunner: Sendable {
       throw ToolstackError(error.description)
     }
     let store = Store()
+    let control = DomainControl(configuration, store, console.attachments) { [self] in stop() }
+    let server = ControlServer(for: configuration.name, control)
+    if server == nil {
+      note("domain \(configuration.name) has no control socket: \(ControlDirectory.path) cannot be used")
+    }
+    defer {
+      server?.close()
+      control.close()
+    }
     starting()
     var pace = RestartPace()
     while true {
@@ -52,7 +61,9 @@ public final class DomainRunner: Sendable {
       defer {
         if !life.close() { note("memory of domain \(configuration.name) is still in use by another domain") }
       }
+      control.enter(life.domain)
       let end = try isEntered(life.domain) ? life.run() : .killed
+      control.enter(nil)
       progress.withLock { $0.domain = nil }
       let outcome = Outcome(end: end, statistics: life.domain.statistics)
       guard restarts(after: end, configuration), pace.allowsAnother() else { return outcome }
