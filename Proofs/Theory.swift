@@ -79,7 +79,8 @@ public struct Theory: Sendable {
 
 /// Every machine's theory, in the order of the machines.
 public let theories: [Theory] = [
-  ringTheory, streamTheory, grantsTheory, eventChannelsTheory, shadowTheory, isolationTheory,
+  ringTheory, streamTheory, grantsTheory, eventChannelsTheory, shadowTheory, dirtyLogTheory,
+  isolationTheory,
 ]
 
 /// What is claimed of a machine; nothing, if the list has none.

@@ -21,7 +21,8 @@ struct Bench: ParsableCommand {
     var lines: [Line] = []
     for benchmark in try chosen() {
       line.show(benchmark.name)
-      let result = Line(benchmark, figure: try benchmark.measure())
+      let (figure, note) = try benchmark.measure()
+      let result = Line(benchmark, figure: figure, note: note)
       line.clear()
       if reporting.json { try printJSON(result) }
       lines.append(result)
@@ -49,10 +50,12 @@ struct Bench: ParsableCommand {
     let figure: Int
     let required: Int
     let isMet: Bool
+    let note: String
 
-    init(_ benchmark: Benchmark, figure: Double) {
+    init(_ benchmark: Benchmark, figure: Double, note: String) {
       self.benchmark = benchmark.name
-      what = benchmark.what
+      self.note = note
+      what = note.isEmpty ? benchmark.what : "\(benchmark.what): \(note)"
       unit = benchmark.unit
       self.figure = Int(figure)
       required = Int(benchmark.required)

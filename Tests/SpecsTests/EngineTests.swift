@@ -18,6 +18,7 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
     (103_262, 998_758, 42), (5688, 72654, 19), (5515, 67882, 20), (3045, 60609, 12), (2010, 26889, 19),
     (10285, 273_909, 26), (832, 4368, 16),
   ],
+  "DirtyLog": [(56445, 707_536, 32), (190_329, 1_669_752, 39), (12582, 115_070, 27)],
   "Isolation": [(75160, 1_349_114, 27), (8537, 145_576, 24)],
   "Grants": [(68356, 5_707_696, 14), (2876, 251_516, 13)],
 ]
@@ -70,7 +71,7 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
 
   @Test(
     "is proved at real size by both solvers, and the canary is found",
-    arguments: ["Stream", "Grants", "EventChannels", "Shadow", "Isolation"])
+    arguments: ["Stream", "Grants", "EventChannels", "Shadow", "DirtyLog", "Isolation"])
   func verified(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     var verifier = Verifier()

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The dirty log of a domain, optimised: no allocation an operation; a report of video memory costs in proportion to the
+// range, and nothing while it is frozen. The rules stand in Specs/DirtyLog.
+
+import Interfaces
+
+/// The dirty log over entries in memory.
+public typealias OptimisedDirtyLog = DirtyLogMachine<ShadowEntries>
+
+/// The dirty log over any access to entries.
+public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
+  /// Where the watch of video memory stands.
+  public enum Stage: UInt8, Sendable, CaseIterable { case writing, closing, frozen }
+
+  let entries: Entries
+  public let method: DirtyLogMethod
+  /// How many quiet reports it takes until write access goes.
+  public let limit: UInt8
+  let frameCount: Int
+
+  /// By entry: its frame's number plus one; 0 for an empty one.
+  var frames: ContiguousArray<UInt32>
+  /// Entries beyond the two that video memory's frames have: mappings that the log does not know.
+  var surplus: FrameSet
+  var unknown: FrameSet
+  private var unknownCounts: ContiguousArray<UInt16>
+  private var trackedRanges: InlineArray<2, Range<Int>> = [0..<0, 0..<0]
+  var logged: InlineArray<2, FrameSet>
+  private var video: VideoRange
+  /// The report that is being made.
+  private var draft: FrameSet
+
+  public internal(set) var stage = Stage.writing
+  public internal(set) var quiet: UInt8 = 0
+  public internal(set) var isUnflushed = false
+
+  /// - Parameters:
+  ///   - frames: frames of the domain, fewer than 2³².
+  ///   - maximumVideoFrames: the largest range of video memory.
+  ///   - limit: quiet reports until write access goes, at least 1; two seconds at 30 a second are 60.
+  public init(
+    _ entries: Entries, frames: Int, maximumVideoFrames: Int = 1 << 14, method: DirtyLogMethod = .dirtyBit,
+    limit: UInt8 = 60
+  ) {
+    precondition(limit > 0 && frames > 0 && frames < Int(UInt32.max) && maximumVideoFrames >= 0)
+    self.entries = entries
+    self.method = method
+    self.limit = limit
+    frameCount = frames
+    self.frames = ContiguousArray(repeating: 0, count: entries.count)
+    surplus = FrameSet(frames: entries.count)
+    unknown = FrameSet(frames: frames)
+    unknownCounts = ContiguousArray(repeating: 0, count: frames)
+    logged = [FrameSet(frames: frames), FrameSet(frames: frames)]
+    draft = FrameSet(frames: frames)
+    video = VideoRange(maximumFrames: maximumVideoFrames)
+  }
+
+  // MARK: Frames
+
+  public func tracked(_ tracker: DirtyTracker) -> Range<Int> { trackedRanges[Int(tracker.rawValue)] }
+
+  func isTracked(_ tracker: DirtyTracker, _ frame: Int) -> Bool { tracked(tracker).contains(frame) }
+
+  /// A frame was written, or may have been: every tracker is to hear of it.
+  func log(_ frame: Int) {
+    for tracker in DirtyTracker.allCases where isTracked(tracker, frame) {
+      logged[Int(tracker.rawValue)][frame] = true
+    }
+  }
+
+  private func isLogged(_ frame: Int) -> Bool {
+    for tracker in DirtyTracker.allCases
+    where isTracked(tracker, frame) && !logged[Int(tracker.rawValue)][frame] { return false }
+    return true
+  }
+
+  private func mayBeWritable(_ frame: Int) -> Bool {
+    (stage == .writing || !isTracked(.video, frame)) && (method == .dirtyBit || isLogged(frame))
+  }
+
+  /// Video memory changes, or is about to.
+  private func thaw(_ frame: Int) {
+    guard isTracked(.video, frame) else { return }
+    stage = .writing
+    quiet = 0
+  }
+
+  /// The frame that an entry maps, as far as the log knows.
+  func frame(_ index: ShadowEntryIndex) -> Int? {
+    let number = frames[Int(index.rawValue)]
+    return number == 0 ? nil : Int(number) - 1
+  }
+
+  // MARK: The shadow
+
+  @discardableResult
+  public func map(_ index: ShadowEntryIndex, _ word: UInt64, frame: GuestFrame) -> Bool {
+    let number = Int(frame.rawValue)
+    precondition(number < frameCount && frames[Int(index.rawValue)] == 0)
+    frames[Int(index.rawValue)] = UInt32(number) + 1
+    let mayWrite = word & ShadowEntryBits.writable != 0
+    var entry = word & ~(ShadowEntryBits.dirty | ShadowEntryBits.mayWrite)
+    if mayWrite { entry |= ShadowEntryBits.mayWrite }
+    if isTracked(.video, number), !video.add(index, number) {
+      becomeSurplus(index, number)
+    } else if !mayBeWritable(number) {
+      entry &= ~ShadowEntryBits.writable
+    }
+    entries.store(index, entry)
+    return entry & ShadowEntryBits.writable != 0
+  }
+
+  public func unmap(_ index: ShadowEntryIndex) {
+    guard let frame = frame(index) else { return }
+    frames[Int(index.rawValue)] = 0
+    let old = entries.clear(index, ~0)
+    isUnflushed = true
+    if surplus[Int(index.rawValue)] {
+      surplus[Int(index.rawValue)] = false
+      return unmapUnknown(GuestFrame(UInt64(frame)))
+    }
+    if method == .dirtyBit, old & ShadowEntryBits.dirty != 0 { log(frame) }
+    if isTracked(.video, frame) { video.remove(index, frame) }
+  }
+
+  public func fault(_ index: ShadowEntryIndex) -> Bool {
+    guard let frame = frame(index) else { return false }
+    let entry = entries.load(index)
+    if entry & ShadowEntryBits.writable != 0 { return true }
+    guard entry & ShadowEntryBits.mayWrite != 0 else { return false }
+    log(frame)
+    let wasClosed = stage != .writing && isTracked(.video, frame)
+    thaw(frame)
+    entries.set(index, ShadowEntryBits.writable)
+    if wasClosed { reopen() }
+    return true
+  }
+
+  /// Gives all of video memory its write access back: of many entries, one has faulted.
+  private func reopen() {
+    for slot in video.slots {
+      guard let index = video.entry(slot), let frame = frame(index), mayBeWritable(frame) else { continue }
+      let entry = entries.load(index)
+      if entry & ShadowEntryBits.mayWrite != 0, entry & ShadowEntryBits.writable == 0 {
+        entries.set(index, ShadowEntryBits.writable)
+      }
+    }
+  }
+
+  // MARK: Mappings that the shadow does not know
+
+  public func mapUnknown(_ frame: GuestFrame) -> Bool {
+    let number = Int(frame.rawValue)
+    guard unknownCounts[number] < .max else { return false }
+    unknownCounts[number] += 1
+    unknown[number] = true
+    thaw(number)
+    return true
+  }
+
+  public func unmapUnknown(_ frame: GuestFrame) {
+    let number = Int(frame.rawValue)
+    precondition(unknownCounts[number] > 0, "a mapping ends that was not made")
+    unknownCounts[number] -= 1
+    log(number)
+    if unknownCounts[number] == 0 { unknown[number] = false }
+  }
+
+  /// An entry is one too many for its frame.
+  func becomeSurplus(_ index: ShadowEntryIndex, _ frame: Int) {
+    surplus[Int(index.rawValue)] = true
+    // A frame has fewer entries than that: there are 2³² of them in all, and 65,535 that fault in once more.
+    if !mapUnknown(GuestFrame(UInt64(frame))) { entries.store(index, 0) }
+  }
+
+  // MARK: Trackers
+
+  public func track(_ tracker: DirtyTracker, _ range: Range<Int>) -> Bool {
+    guard range.lowerBound >= 0, range.upperBound <= frameCount else { return false }
+    guard tracker == .log || range.count <= video.maximumFrames else { return false }
+    let old = tracked(tracker)
+    trackedRanges[Int(tracker.rawValue)] = range
+    for frame in old where !range.contains(frame) { logged[Int(tracker.rawValue)][frame] = false }
+    for frame in range where !old.contains(frame) { logged[Int(tracker.rawValue)][frame] = true }
+    if tracker == .video { beginVideo(range) }
+    return true
+  }
+
+  /// Finds the entries of a range; there is one look at all entries, when tracking begins or changes.
+  private func beginVideo(_ range: Range<Int>) {
+    stage = .writing
+    quiet = 0
+    video.begin(range)
+    if range.isEmpty { return }
+    for number in frames.indices where frames[number] != 0 {
+      let (index, frame) = (ShadowEntryIndex(UInt32(number)), Int(frames[number]) - 1)
+      guard range.contains(frame), !surplus[number], !video.add(index, frame) else { continue }
+      becomeSurplus(index, frame)
+    }
+  }
+
+  // MARK: Reports
+
+  public func report(
+    _ tracker: DirtyTracker, flush: () -> Void, _ take: (borrowing DirtyReport) -> Bool
+  ) -> DirtyLogAnswer {
+    if tracker == .video, stage == .frozen { return .unchanged }
+    collect(tracker)
+    if isUnflushed {
+      flush()
+      isUnflushed = false
+    }
+    let isQuiet = !drawUp(tracker)
+    if isQuiet {
+      if tracker == .video { grow() }
+      return .unchanged
+    }
+    if tracker == .video {
+      stage = .writing
+      quiet = 0
+    }
+    guard take(DirtyReport(frames: tracked(tracker), words: draft.words.span)) else { return .refused }
+    forget(tracker)
+    return .taken
+  }
+
+  /// Looks at every entry of the tracker's frames.
+  private func collect(_ tracker: DirtyTracker) {
+    switch tracker {
+    case .video: collectVideo()
+    case .log:
+      for number in frames.indices where frames[number] != 0 && !surplus[number] {
+        let frame = Int(frames[number]) - 1
+        if isTracked(.log, frame), take(ShadowEntryIndex(UInt32(number))) { news(frame) }
+      }
+    }
+  }
+
+  /// Thirty times a second, over thousands of entries of which few have anything to tell.
+  @_specialize(where Entries == ShadowEntries)
+  private func collectVideo() {
+    let first = video.frames.lowerBound
+    let slots = video.slots
+    video.places.withUnsafeBufferPointer { places in
+      for slot in slots where places[slot] != 0 {
+        if take(ShadowEntryIndex(places[slot] - 1)) { news(first + slot / VideoRange.placesPerFrame) }
+      }
+    }
+  }
+
+  /// Takes what an entry knows; says whether it was anything.
+  @inline(__always)
+  private func take(_ index: ShadowEntryIndex) -> Bool {
+    let bit = method == .dirtyBit ? ShadowEntryBits.dirty : ShadowEntryBits.writable
+    // Most have nothing to tell: a plain load spares them the atomic operation.
+    return entries.load(index) & bit != 0 && entries.clear(index, bit) & bit != 0
+  }
+
+  /// An entry has told that its frame was written, or lost write access because it was.
+  private func news(_ frame: Int) {
+    isUnflushed = true
+    if method == .dirtyBit { log(frame) }
+  }
+
+  /// Writes the report; false if it is empty.
+  private func drawUp(_ tracker: DirtyTracker) -> Bool {
+    let range = tracked(tracker)
+    var any: UInt64 = 0
+    for word in FrameSet.words(of: range) {
+      let bits = (logged[Int(tracker.rawValue)].words[word] | unknown.words[word]) & mask(range, word)
+      draft.setWord(word, bits)
+      any |= bits
+    }
+    return any != 0
+  }
+
+  /// What the tracker was told is told.
+  private func forget(_ tracker: DirtyTracker) {
+    let range = tracked(tracker)
+    for word in FrameSet.words(of: range) {
+      let old = logged[Int(tracker.rawValue)].words[word]
+      logged[Int(tracker.rawValue)].setWord(word, old & ~mask(range, word))
+    }
+  }
+
+  /// The bits of a word that are a range's.
+  private func mask(_ range: Range<Int>, _ word: Int) -> UInt64 {
+    let (first, end) = (max(range.lowerBound - word * 64, 0), min(range.upperBound - word * 64, 64))
+    return (end == 64 ? ~0 : (1 << UInt64(end)) - 1) & ~((1 << UInt64(first)) - 1)
+  }
+
+  /// One more quiet report of video memory.
+  private func grow() {
+    if quiet < limit { quiet += 1 }
+    if stage == .closing { stage = .frozen }
+    if stage == .writing, quiet == limit { close() }
+  }
+
+  /// Write access goes from video memory; the next report takes a last look.
+  private func close() {
+    stage = .closing
+    for slot in video.slots {
+      if let index = video.entry(slot) { _ = entries.clear(index, ShadowEntryBits.writable) }
+    }
+    isUnflushed = true
+  }
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+import Testing
+
+@testable import Machines
+
+/// A domain's entries, its dirty log, and a processor that writes through them.
+private final class Bench {
+  static let frames = 256
+  static let entryCount = 1024
+  let words: UnsafeMutablePointer<UInt64>
+  let log: OptimisedDirtyLog
+  private(set) var flushes = 0
+  /// What the processor holds: entries through which it writes without a look at memory.
+  private var held: Set<UInt32> = []
+
+  init(_ method: DirtyLogMethod = .dirtyBit, limit: UInt8 = 2, maximumVideoFrames: Int = 64) {
+    words = .allocate(capacity: Self.entryCount)
+    words.initialize(repeating: 0, count: Self.entryCount)
+    log = OptimisedDirtyLog(
+      ShadowEntries(UnsafeMutableRawPointer(words), count: Self.entryCount), frames: Self.frames,
+      maximumVideoFrames: maximumVideoFrames, method: method, limit: limit)
+  }
+  deinit { words.deallocate() }
+
+  @discardableResult
+  func map(_ index: UInt32, _ frame: Int, writes: Bool = true) -> Bool {
+    let bits = ShadowEntryBits.present | (writes ? ShadowEntryBits.writable : 0)
+    return log.map(ShadowEntryIndex(index), UInt64(frame + 7) << 12 | bits, frame: GuestFrame(UInt64(frame)))
+  }
+
+  /// Writes as a processor does; false if the guest gets a fault of its own.
+  func write(_ index: UInt32) -> Bool {
+    if held.contains(index) { return true }
+    for _ in 0..<2 {
+      let word = words[Int(index)]
+      guard word & ShadowEntryBits.present != 0 else { return false }
+      if word & ShadowEntryBits.writable != 0 {
+        words[Int(index)] |= ShadowEntryBits.dirty
+        held.insert(index)
+        return true
+      }
+      guard log.fault(ShadowEntryIndex(index)) else { return false }
+    }
+    return false
+  }
+
+  /// The frames of a report; nil if it said that nothing was written.
+  func report(_ tracker: DirtyTracker, arrives: Bool = true) -> [Int]? {
+    var found: [Int]?
+    let answer = log.report(
+      tracker,
+      flush: {
+        held = []
+        flushes += 1
+      },
+      { report in
+        found = report.frames.filter { report.contains(GuestFrame(UInt64($0))) }
+        return arrives
+      })
+    #expect(answer == (found == nil ? .unchanged : arrives ? .taken : .refused))
+    return found
+  }
+}
+
+@Suite("A dirty log") struct DirtyLogTests {
+  @Test("reports what was written since the last report, once", arguments: DirtyLogMethod.allCases)
+  func reports(method: DirtyLogMethod) {
+    let bench = Bench(method, limit: 200)
+    for frame in 0..<100 { bench.map(UInt32(frame), frame) }
+    #expect(bench.log.track(.log, 0..<Bench.frames))
+    #expect(bench.report(.log) == Array(0..<Bench.frames))
+    #expect(bench.report(.log) == nil)
+    #expect(bench.write(3) && bench.write(70) && bench.write(3))
+    #expect(bench.report(.log) == [3, 70])
+    #expect(bench.write(3))
+    #expect(bench.report(.log) == [3])
+    #expect(bench.report(.log) == nil)
+  }
+
+  @Test("loses nothing when a report does not arrive", arguments: DirtyLogMethod.allCases)
+  func refusals(method: DirtyLogMethod) {
+    let bench = Bench(method)
+    for frame in 0..<10 { bench.map(UInt32(frame), frame) }
+    #expect(bench.log.track(.video, 0..<10))
+    #expect(bench.report(.video, arrives: false) == Array(0..<10))
+    #expect(bench.report(.video) == Array(0..<10))
+    #expect(bench.write(4))
+    #expect(bench.report(.video, arrives: false) == [4])
+    #expect(bench.write(5))
+    #expect(bench.report(.video) == [4, 5])
+  }
+
+  @Test("has two trackers, neither of which takes the other's news away", arguments: DirtyLogMethod.allCases)
+  func trackers(method: DirtyLogMethod) {
+    let bench = Bench(method, limit: 200)
+    for frame in 0..<20 { bench.map(UInt32(frame), frame) }
+    #expect(bench.log.track(.log, 0..<Bench.frames) && bench.log.track(.video, 8..<16))
+    _ = bench.report(.log)
+    _ = bench.report(.video)
+    #expect(bench.write(9) && bench.write(17))
+    #expect(bench.report(.video) == [9])
+    #expect(bench.report(.log) == [9, 17])
+    #expect(bench.write(10))
+    #expect(bench.report(.log) == [10])
+    #expect(bench.log.track(.log, 0..<0))
+    #expect(bench.report(.video) == [10])
+  }
+
+  @Test("takes write access from video memory that is quiet, and gives all of it back at the first write")
+  func freezing() {
+    let bench = Bench()
+    for frame in 0..<32 { bench.map(UInt32(frame), frame) }
+    #expect(bench.log.track(.video, 8..<16))
+    #expect(bench.report(.video) == Array(8..<16))
+    #expect(bench.write(9))
+    #expect(bench.report(.video) == [9])
+    for _ in 0..<2 { #expect(bench.report(.video) == nil) }
+    #expect(bench.log.stage == .closing)
+    #expect((8..<16).allSatisfy { bench.words[$0] & ShadowEntryBits.writable == 0 })
+    #expect(bench.words[7] & ShadowEntryBits.writable != 0)
+    #expect(bench.report(.video) == nil)
+    #expect(bench.log.stage == .frozen)
+    let flushes = bench.flushes
+    for _ in 0..<10 { #expect(bench.report(.video) == nil) }
+    #expect(bench.flushes == flushes)
+    #expect(bench.write(12))
+    #expect(bench.log.stage == .writing)
+    #expect((8..<16).allSatisfy { bench.words[$0] & ShadowEntryBits.writable != 0 })
+    #expect(bench.write(13))
+    #expect(bench.report(.video) == [12, 13])
+  }
+
+  @Test("sees a write between the moment when write access goes and the last look")
+  func lastLook() {
+    let bench = Bench()
+    bench.map(0, 0)
+    #expect(bench.log.track(.video, 0..<1))
+    _ = bench.report(.video)
+    #expect(bench.report(.video) == nil)
+    // The entry is marked in memory, and held by the processor when write access goes.
+    #expect(bench.write(0) && bench.report(.video) == [0])
+    for _ in 0..<2 { #expect(bench.report(.video) == nil) }
+    #expect(bench.log.stage == .closing && bench.write(0))
+    #expect(bench.report(.video) == [0])
+    #expect(bench.log.stage == .writing)
+  }
+
+  @Test("follows frames that are mapped twice, read-only, or more often than it keeps track of")
+  func mappings() {
+    let bench = Bench()
+    #expect(bench.log.track(.video, 0..<4))
+    _ = bench.report(.video)
+    bench.map(10, 1)
+    bench.map(11, 1)
+    #expect(!bench.map(12, 2, writes: false))
+    #expect(bench.report(.video) == nil)
+    #expect(bench.write(11) && bench.write(10))
+    #expect(bench.report(.video) == [1])
+    #expect(!bench.write(12))
+    #expect(bench.report(.video) == nil)
+    // A third mapping of a frame: it is in every report until that is gone, and once more.
+    bench.map(13, 1)
+    for _ in 0..<5 { #expect(bench.report(.video) == [1]) }
+    bench.log.unmap(ShadowEntryIndex(13))
+    #expect(bench.report(.video) == [1])
+    #expect(bench.report(.video) == nil)
+    // What was marked is not lost with the entry.
+    #expect(bench.write(10))
+    bench.log.unmap(ShadowEntryIndex(10))
+    #expect(bench.words[10] == 0)
+    #expect(bench.report(.video) == [1])
+  }
+
+  @Test("reports what it cannot see, and does not freeze it")
+  func unknown() {
+    let bench = Bench()
+    #expect(bench.log.track(.video, 0..<4))
+    _ = bench.report(.video)
+    #expect(bench.log.mapUnknown(GuestFrame(3)) && bench.log.mapUnknown(GuestFrame(3)))
+    for _ in 0..<5 { #expect(bench.report(.video) == [3]) }
+    bench.log.unmapUnknown(GuestFrame(3))
+    #expect(bench.report(.video) == [3])
+    bench.log.unmapUnknown(GuestFrame(3))
+    #expect(bench.report(.video) == [3])
+    for _ in 0..<4 { #expect(bench.report(.video) == nil) }
+    #expect(bench.log.stage == .frozen)
+    #expect(bench.log.mapUnknown(GuestFrame(3)) && bench.log.stage == .writing)
+    #expect(bench.report(.video) == [3])
+  }
+
+  @Test("changes its range without losing what is in both, and refuses ranges that are none")
+  func ranges() {
+    let bench = Bench(limit: 200)
+    for frame in 0..<64 { bench.map(UInt32(frame), frame) }
+    #expect(bench.log.track(.video, 0..<8))
+    _ = bench.report(.video)
+    #expect(bench.write(2) && bench.write(6))
+    #expect(bench.log.track(.video, 4..<12))
+    #expect(bench.report(.video) == [6, 8, 9, 10, 11])
+    #expect(bench.write(9) && bench.write(3))
+    #expect(bench.report(.video) == [9])
+    #expect(!bench.log.track(.video, 0..<65))
+    #expect(!bench.log.track(.log, 0..<Bench.frames + 1))
+    #expect(bench.log.tracked(.video) == 4..<12)
+    #expect(bench.log.track(.video, 0..<0))
+    #expect(bench.write(9) && bench.report(.video) == nil)
+  }
+}
