@@ -42,6 +42,7 @@ let package = Package(
     .executable(name: "FuzzStream", targets: ["FuzzStream"]),
     .executable(name: "FuzzPlanted", targets: ["FuzzPlanted"]),
     .executable(name: "FuzzGrants", targets: ["FuzzGrants"]),
+    .executable(name: "FuzzEventChannels", targets: ["FuzzEventChannels"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
     .library(name: "Machines", targets: ["Machines"]),
   ],
@@ -74,6 +75,7 @@ let package = Package(
     fuzzer("Ring"),
     fuzzer("Stream"),
     fuzzer("Grants"),
+    fuzzer("EventChannels"),
     // Bugs for the drivers to find, and the fuzz target that must find them.
     .target(
       name: "PlantedBugs", dependencies: ["Conformance", "Machines", "Interfaces"], path: "Tests/PlantedBugs",

@@ -38,3 +38,4 @@ int FuzzRing_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzStream_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzPlanted_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzGrants_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzEventChannels_main(int argc, char **argv) { return run(argc, argv); }

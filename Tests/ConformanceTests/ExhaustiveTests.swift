@@ -16,6 +16,18 @@ import Testing
     }
   }
 
+  @Test("of event channels: every state between operations, every operation")
+  func eventChannels() {
+    // By scope: states between operations, all states, operations made.
+    let expected = [(9318, 46894, 503_172), (2081, 18113, 79078), (3061, 13189, 104_074)]
+    for (scope, counts) in zip(EventsExplorationScope.all, expected) {
+      let report = EventsExploration(scope).run()
+      #expect(report.holds, "\(report)")
+      #expect(report.states == counts.0 && report.reachable == counts.1, "\(report)")
+      #expect(report.transitions == counts.2, "\(report)")
+    }
+  }
+
   @Test("of rings of one slot: every state, every step")
   func rings() {
     let back = RingExploration(OptimisedBackSide.self, slots: 1, hostile: true).run(countsReachable: false)

@@ -34,10 +34,12 @@ import Testing
     #expect(session.run([]).divergence == nil)
   }
 
-  @Test("grant tables begin anew with every sequence", arguments: Trial.grantTables.indices)
+  private static let lasting = Trial.grantTables + Trial.eventPorts
+
+  @Test("grant tables and event channels begin anew with every sequence", arguments: Self.lasting.indices)
   func beginsAnew(index: Int) {
-    // Long enough for many sequences that leave frames mapped.
-    let report = RandomDriver(Trial.grantTables[index], seed: 1, length: 256).run(operations: 5000)
+    // Long enough for many sequences that leave frames mapped, and ports open.
+    let report = RandomDriver(Self.lasting[index], seed: 1, length: 256).run(operations: 5000)
     #expect(report.sequences > 10)
     #expect(report.failure == nil, "\(report.failure.map { "\($0.divergence)" } ?? "")")
   }

@@ -10,7 +10,8 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
   /// Explores exhaustively, until it is found.
   public let explore: @Sendable () -> [ExhaustiveReport]
 
-  public static let all: [PlantedBug] = rings + streams + GrantBug.allCases.map(grants)
+  public static let all: [PlantedBug] =
+    rings + streams + GrantBug.allCases.map(grants) + EventBug.allCases.map(events)
 
   private static let rings = [
     ring(PlantedBackSide<0>.self, .unboundedProducer), ring(PlantedBackSide<1>.self, .boundWithoutUnanswered),
@@ -40,6 +41,12 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
   private static func grants(_ bug: GrantBug) -> PlantedBug {
     PlantedBug(description: "Grants, \(bug)", trial: .grants(bug.maker)) {
       [GrantsExploration(bug.maker).run()]
+    }
+  }
+
+  private static func events(_ bug: EventBug) -> PlantedBug {
+    PlantedBug(description: "EventChannels, \(bug)", trial: .eventChannels(bug.maker)) {
+      EventsExplorationScope.all.map { EventsExploration($0, bug.maker).run() }
     }
   }
 }

@@ -36,6 +36,10 @@ public struct ExhaustiveComparison: Sendable {
   }
 
   static let grantTables = [ExhaustiveComparison { GrantsExploration().run(progress: $0) }]
+
+  static let eventChannels = EventsExplorationScope.all.map { scope in
+    ExhaustiveComparison { EventsExploration(scope).run(progress: $0) }
+  }
 }
 
 /// How one machine is compared with its specification.
@@ -49,5 +53,6 @@ public struct ComparedMachine: Sendable {
     ComparedMachine(exhaustive: ExhaustiveComparison.rings, fuzzTarget: .ring),
     ComparedMachine(exhaustive: ExhaustiveComparison.streams, fuzzTarget: .stream),
     ComparedMachine(exhaustive: ExhaustiveComparison.grantTables, fuzzTarget: .grants),
+    ComparedMachine(exhaustive: ExhaustiveComparison.eventChannels, fuzzTarget: .eventChannels),
   ]
 }

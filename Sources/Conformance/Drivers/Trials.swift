@@ -7,6 +7,7 @@ extension Trial {
     [stream(OptimisedStreamReader.self), stream(OptimisedStreamWriter.self)]
   }
   public static var grantTables: [Trial] { [grants(), crowdedGrants()] }
+  public static var eventPorts: [Trial] { [eventChannels(), crowdedEventChannels()] }
   public static var all: [Trial] { FuzzTarget.all.flatMap(\.trials) }
 }
 
@@ -25,7 +26,8 @@ public struct FuzzTarget: Sendable {
   public static let ring = FuzzTarget("Ring", Trial.rings)
   public static let stream = FuzzTarget("Stream", Trial.streams)
   public static let grants = FuzzTarget("Grants", Trial.grantTables)
-  public static let all = [ring, stream, grants]
+  public static let eventChannels = FuzzTarget("EventChannels", Trial.eventPorts)
+  public static let all = [ring, stream, grants, eventChannels]
 
   /// The input that runs a sequence of a trial.
   public static func input(_ trial: Int, _ bytes: [UInt8]) -> [UInt8] { [UInt8(trial)] + bytes }
