@@ -4,6 +4,7 @@ import Conformance
 import Glibc
 import Interfaces
 import Machines
+import PlantedBugs
 import Synchronization
 import Testing
 
@@ -71,6 +72,13 @@ private struct ForgetfulEntries: GrantEntryAccess {
   }
 }
 
+extension EventBug {
+  /// Those that show where events are sent.
+  fileprivate static let inSends: [EventBug] = [
+    .notifyBeforeSelect, .kickDropped, .pendingKept, .wrongWord, .upcallsUnmasked,
+  ]
+}
+
 @Suite("Checked machines") struct CheckedMachineryTests {
   @Test("do their work, each operation compared")
   func agrees() {
@@ -79,12 +87,15 @@ private struct ForgetfulEntries: GrantEntryAccess {
     run.grants(1000)
     #expect(run.ring(1000) == 1000)
     #expect(run.stream(1000) == 1000)
+    #expect(run.events(100) == 100)
     let counts = Dictionary(uniqueKeysWithValues: monitor.counts.map { ($0.machine, $0.count) })
     // Three to begin, one to end; a map each time, an unmap nine times of ten.
     #expect(counts["Grants"]?.operations == 4 + 1000 + 900)
     // Two takes, a put, a push and a final check for each request.
     #expect(counts["Ring"]?.operations == 5000)
     #expect(counts["Stream"]?.operations == 2000 && counts["Stream"]?.instances == 2)
+    // Two domains that come, with a vCPU each; a binding of both ends; a send and a resume each time; one that goes.
+    #expect(counts["EventChannels"]?.operations == 4 + 2 + 200 + 1)
     #expect(counts.values.allSatisfy { $0.unchecked == 0 && $0.steps > 0 })
   }
 
@@ -165,6 +176,59 @@ private struct ForgetfulEntries: GrantEntryAccess {
     SyntheticRun(CheckedMachinery(monitor: monitor, grants: grants)).grants(1)
     #expect(monitor.divergence?.machine == "Grants")
     #expect(monitor.divergence?.step == "shared[domain1, reference8]")
+  }
+
+  @Test("a bug in event channels is found", arguments: EventBug.inSends)
+  func eventBug(bug: EventBug) {
+    let monitor = CheckMonitor { _ in }
+    _ = SyntheticRun(CheckedMachinery(monitor: monitor, events: bug.maker)).events(3)
+    #expect(monitor.divergence?.machine == "EventChannels")
+  }
+
+  @Test("event channels of domains that come and go one after the other are all compared")
+  func eventsOfManyDomains() {
+    let monitor = CheckMonitor { Issue.record("\($0)") }
+    let host = SmallHost()
+    let ports = CheckedMachinery(monitor: monitor).makeEventPorts()
+    let guest = SyntheticGuest()
+    func add(_ domain: DomainID) {
+      let status = ports.addDomain(
+        domain, sharedInfo: host.page(1), portCount: 4096, virtualCPUCount: 1, recipient: guest)
+      #expect(status == .okay)
+      #expect(ports.register(0, of: domain, info: host.page(1)) == .okay)
+    }
+    for number in 1...10 as ClosedRange<UInt16> {
+      add(DomainID(number))
+      #expect(ports.allocateUnbound(DomainID(number), remote: DomainID(number)).port == EventPort(1))
+      ports.removeDomain(DomainID(number))
+    }
+    var count = monitor.counts.first { $0.machine == "EventChannels" }?.count
+    #expect(count?.operations == 40 && count?.unchecked == 0)
+
+    // A guest that names domains before they come cannot end the comparison; that one of them comes does, and is said.
+    add(DomainID(1))
+    for number in 100..<200 as Range<UInt16> {
+      #expect(ports.allocateUnbound(DomainID(1), remote: DomainID(number)).status == .okay)
+    }
+    count = monitor.counts.first { $0.machine == "EventChannels" }?.count
+    #expect(count?.operations == 142 && count?.unchecked == 0)
+    add(DomainID(150))
+    count = monitor.counts.first { $0.machine == "EventChannels" }?.count
+    #expect(count?.operations == 142 && count?.unchecked == 2 && monitor.uncheckedReasons.count == 1)
+  }
+
+  @Test("a binding for which no port is left is compared too")
+  func outOfPorts() {
+    let monitor = CheckMonitor { Issue.record("\($0)") }
+    let host = SmallHost()
+    let ports = CheckedMachinery(monitor: monitor).makeEventPorts()
+    _ = ports.addDomain(
+      .host, sharedInfo: host.page(1), portCount: 70, virtualCPUCount: 1, recipient: SyntheticGuest())
+    let bound = (1...70).map { _ in ports.allocateUnbound(.host, remote: .host) }
+    #expect(bound.dropLast().allSatisfy { $0.status == .okay } && bound.last?.status == .noSpace)
+    #expect(ports.reset(.host) == .okay)
+    #expect(ports.allocateUnbound(.host, remote: .host).port == EventPort(1))
+    #expect(monitor.counts.first?.count.operations == 73)
   }
 }
 

@@ -36,7 +36,13 @@ final class SmallHost: FrameOwnership, FrameMemory {
   func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool { false }
 }
 
-/// Grant tables and a ring on checked machines, used as a block back end uses them, without a guest.
+/// A domain's vCPUs, which nobody runs.
+final class SyntheticGuest: EventRecipient {
+  func kick(_ vcpu: Int) {}
+  func stir() {}
+}
+
+/// Grant tables, rings, streams and event channels on checked machines, used as a block back end uses them, without a guest.
 struct SyntheticRun {
   let host = SmallHost()
   let machinery: CheckedMachinery
@@ -99,6 +105,31 @@ struct SyntheticRun {
       if found == byte { echoed += 1 }
     }
     return echoed
+  }
+
+  /// Sends `count` events from domain 1 to the host, whose guest's handler takes each.
+  /// - Returns: how many up-calls were made for them.
+  func events(_ count: Int) -> Int {
+    let ports = machinery.makeEventPorts()
+    for (domain, page) in [(DomainID.host, host.page(8)), (SmallHost.guest, host.page(9))] {
+      _ = ports.addDomain(
+        domain, sharedInfo: page, portCount: EventLimits.portCount, virtualCPUCount: 1,
+        recipient: SyntheticGuest())
+      _ = ports.register(0, of: domain, info: page)
+    }
+    let open = ports.allocateUnbound(.host, remote: SmallHost.guest).port
+    let port = ports.bindInterdomain(SmallHost.guest, remote: .host, remotePort: open).port
+    var upcalls = 0
+    for _ in 0..<count {
+      // The handler: up-calls, the selector and the port are cleared, and up-calls enabled.
+      host.page(8).storeBytes(of: 0, as: UInt16.self)
+      host.page(8).storeBytes(of: 0, toByteOffset: 8, as: UInt64.self)
+      host.page(8).storeBytes(of: 0, toByteOffset: 2048, as: UInt64.self)
+      _ = ports.send(port, by: SmallHost.guest)
+      if ports.resume(0, of: .host) { upcalls += 1 }
+    }
+    ports.removeDomain(SmallHost.guest)
+    return upcalls
   }
 
   /// Answers all requests there are, each with the next number.

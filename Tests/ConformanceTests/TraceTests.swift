@@ -13,6 +13,7 @@ import Testing
     run.grants(20)
     #expect(run.ring(20) == 20)
     #expect(run.stream(20) == 20)
+    #expect(run.events(20) == 20)
     recorder.finish()
     #expect(recorder.failure == nil)
     return try String(contentsOfFile: file.path, encoding: .utf8).split(separator: "\n").map(String.init)
@@ -30,8 +31,9 @@ import Testing
     let replay = try TraceReplay(path: file.path)
     #expect(replay.holds && replay.endNote == nil)
     // All lines but the first, the last, and one for each machine.
-    #expect(replay.steps == lines.count - 6)
+    #expect(replay.steps == lines.count - 7)
     #expect(replay.counts["Ring"]?.instances == 1 && replay.counts["Grants"]?.instances == 1)
+    #expect(replay.counts["EventChannels"]?.instances == 1)
   }
 
   @Test("a record that was changed is found where it is")
@@ -59,7 +61,7 @@ import Testing
     let file = TraceFile()
     let lines = try record(into: file)
     var result = try replay(Array(lines.dropLast(2)), file, ending: "\n[1,9")
-    #expect(result.holds && result.steps == lines.count - 7)
+    #expect(result.holds && result.steps == lines.count - 8)
     #expect(result.endNote?.contains("line \(lines.count - 1), the last one, is cut off") == true)
     result = try replay(Array(lines.dropLast()), file)
     #expect(result.holds && result.endNote == "the recording was ended in its midst")
@@ -91,7 +93,7 @@ import Testing
     #expect(complaint([lines[0], lines[1], "[0,0,1]"]) == "FILE:3: 1 numbers for map")
     #expect(
       complaint(lines.dropLast(2) + [lines[lines.count - 1]])
-        == "FILE:\(lines.count - 1): the recording counts \(lines.count - 6) steps, and here are \(lines.count - 7)"
+        == "FILE:\(lines.count - 1): the recording counts \(lines.count - 7) steps, and here are \(lines.count - 8)"
     )
     #expect(throws: TraceError.self) { try TraceReplay(path: "/nonexistent") }
     #expect(throws: TraceError.self) { try TraceReplay(path: "/tmp") }

@@ -82,6 +82,40 @@ struct CheckedGuestTests {
     #expect(checked.monitor.divergence?.machine == "Grants")
   }
 
+  /// Opens a port for events from one vCPU to another, and sends to it, `count` times.
+  private func sendEvents(_ checked: Checked, _ count: Int) throws -> DomainEnd {
+    try checked.guest.run { code in
+      for _ in 0..<count {
+        // struct evtchn_bind_ipi: vCPU 0; the port is answered in the upper half.
+        code.store(0, at: TinyGuest.scratch)
+        code.hypercall(32, 7, TinyGuest.scratch)
+        code.loadRAX(from: TinyGuest.scratch)
+        code.raw(0x48, 0xc1, 0xe8, 0x20)
+        code.storeRAX(at: TinyGuest.scratch + 64)
+        code.hypercall(32, 4, TinyGuest.scratch + 64)
+      }
+      code.shutdown(scratch: TinyGuest.scratch)
+    }
+  }
+
+  @Test("a guest's events are compared, and nothing differs")
+  func eventsAgree() throws {
+    let checked = try Checked { CheckedMachinery(monitor: $0) }
+    #expect(try sendEvents(checked, 10) == .poweroff)
+    #expect(checked.monitor.divergence == nil)
+    let count = checked.monitor.counts.first { $0.machine == "EventChannels" }?.count
+    #expect(count?.unchecked == 0 && (count?.operations ?? 0) >= 20)
+  }
+
+  @Test(
+    "a bug in the event channels is found while the guest runs, and ends it",
+    arguments: [EventBug.wrongWord, .pendingKept])
+  func events(bug: EventBug) throws {
+    let checked = try Checked { CheckedMachinery(monitor: $0, events: bug.maker) }
+    #expect(try sendEvents(checked, 3) == .killed)
+    #expect(checked.monitor.divergence?.machine == "EventChannels")
+  }
+
   @Test("a bug in a ring's side is found while the guest runs, and ends it", arguments: [false, true])
   func ring(buggy: Bool) throws {
     let checked = try Checked {

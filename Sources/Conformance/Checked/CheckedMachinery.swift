@@ -10,6 +10,7 @@ import Machines
 public struct CheckedMachinery: Machinery {
   public let monitor: CheckMonitor
   private let grants: GrantsMaker
+  private let events: EventsMaker
   private let rings: RingMaker
   private let streams: StreamMaker
 
@@ -45,12 +46,13 @@ public struct CheckedMachinery: Machinery {
   }
 
   public init(
-    monitor: CheckMonitor, grants: GrantsMaker = .optimised,
+    monitor: CheckMonitor, grants: GrantsMaker = .optimised, events: EventsMaker = .optimised,
     rings: RingMaker = RingMaker(OptimisedBackSide.self),
     streams: StreamMaker = StreamMaker(OptimisedStreamReader.self, OptimisedStreamWriter.self)
   ) {
     self.monitor = monitor
     self.grants = grants
+    self.events = events
     self.rings = rings
     self.streams = streams
   }
@@ -69,7 +71,18 @@ public struct CheckedMachinery: Machinery {
     return tables
   }
 
-  public func makeEventPorts() -> any EventPorts { OptimisedEventPorts(words: SharedEventWords()) }
+  public func makeEventPorts() -> any EventPorts {
+    let model = EventsModel.host
+    let (tap, oracle) = (EventTap(), Oracle(model.programs))
+    let ports = FollowedEventPorts(
+      events.make(TappedEventWords(tap)), tap: tap, model: model, names: EventNames(model), oracle: oracle)
+    let watch = monitor.watch(oracle)
+    ports.onCall = { isCompared in
+      if isCompared { watch.finish() } else { watch.skip(because: EventsModel.hostLimit) }
+    }
+    ports.onDivergence = { watch.diverge($0) }
+    return ports
+  }
 
   public func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing {
     rings.make(SharedRingMemory(page: page, slotCount: slotCount, slotSize: slotSize), monitor)
@@ -94,5 +107,23 @@ extension GrantsModel {
     GrantsModel(
       domains: hostDomains + 1, references: 64 * GrantEntry.perFrame + 1, handles: (1 << 16) + 1,
       frames: frameCount + 1, useBits: 12)
+  }
+}
+
+extension EventsModel {
+  /// Domains of a host that are modelled at a time, the host itself among them.
+  private static let hostDomains = 4
+  /// vCPUs of a domain.
+  private static let hostVCPUs = 32
+
+  /// Why an operation on a host of this program is not compared.
+  static let hostLimit =
+    "more than \(hostDomains) domains at a time, or one that others named before it came: no event is modelled then"
+
+  /// The model for a running host; see `EventNames` for what the last of each stands for.
+  static var host: EventsModel {
+    EventsModel(
+      domains: hostDomains + 1, ports: EventLimits.portCount, vcpus: hostVCPUs + 1,
+      interrupts: EventLimits.virtualInterruptCount)
   }
 }
