@@ -156,4 +156,48 @@ struct AllocationTests {
       #expect(host.guests[0].isPending(open))
     }
   }
+
+  @Test("A host's memory, those operations that succeed and those that fail")
+  func hostMemory() async {
+    await #expect(processExitsWith: .success) {
+      let memory = try #require(
+        OptimisedHostMemory(frameCount: 64, limit: ExtentOrder(3), surroundings: VacantSurroundings()))
+      let domain = DomainID(1)
+      _ = memory.addDomain(domain)
+      _ = memory.setMaximum(32, of: domain)
+      let frames = UnsafeMutableBufferPointer<MachineFrame>.allocate(capacity: 8)
+      let bases = UnsafeMutableBufferPointer<MachineFrame>.allocate(capacity: 8)
+      defer {
+        frames.deallocate()
+        bases.deallocate()
+      }
+      let count = Allocations.count {
+        for _ in 0..<10_000 {
+          let answer = memory.populate(domain, at: GuestFrame(8), ExtentOrder(3))
+          _ = memory.increase(domain, ExtentOrder(9))
+          for offset in 0..<8 { frames[offset] = MachineFrame(answer.base.rawValue + UInt64(offset)) }
+          _ = memory.exchange(domain, UnsafeBufferPointer(frames), for: ExtentOrder(1), into: bases)
+          _ = memory.exchange(domain, UnsafeBufferPointer(frames), for: ExtentOrder(1), into: bases)
+          _ = memory.claim(16, for: domain)
+          _ = memory.retain(bases[0])
+          _ = memory.decrease(domain, bases[0])
+          memory.release(bases[0])
+          memory.retire(domain)
+          _ = memory.relinquish(domain, limit: 64)
+          _ = memory.addDomain(domain)
+          _ = memory.setMaximum(32, of: domain)
+        }
+      }
+      #expect(count == 0)
+      #expect(memory.freeFrames == 64)
+    }
+  }
+}
+
+/// Physical memories that have nothing.
+private final class VacantSurroundings: FrameSurroundings {
+  func scrub(_ frame: MachineFrame) {}
+  func isVacant(_ first: GuestFrame, count: UInt64, of domain: DomainID) -> Bool { true }
+  func map(_ first: GuestFrame, _ base: MachineFrame, count: UInt64, of domain: DomainID) {}
+  func unmap(_ page: GuestFrame, of domain: DomainID) -> Bool { true }
 }

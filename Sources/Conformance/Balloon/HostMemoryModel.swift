@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Interfaces
+import Logic
+import Specs
+
+/// The names of the specification of a host's memory, as numbers, at a scope that a trial runs at.
+final class HostMemoryModel: Sendable {
+  static let domains = 4
+  static let frames = 32
+  static let pages = 32
+  /// The specification counts uses to 15 here; 4,095 are real.
+  static let uses = 16
+
+  let programs: ProgramSet
+  let create, setMaximum, setTarget, claim, kill, relinquish, forget: Int
+  let increase, populate, populateOccupied, findNoExtent, decrease: Int
+  let steal, replace, restore, surrender, scrub, store, retain, release, entrust: Int
+
+  /// The first register of each table; entries follow by key, the last running fastest.
+  let life, use, owner, isDirty, useCount, isPresent, frame, maximum, target, claimed, owned: Int
+  let poolSize, limit, held, promised: Int
+
+  static let small = HostMemoryModel()
+
+  private init() {
+    let scope = Scope(
+      name: "\(Self.domains) domains, up to \(Self.frames) frames",
+      counts: [
+        "Domain": UInt64(Self.domains), "Frame": UInt64(Self.frames), "GuestPage": UInt64(Self.pages),
+        "FrameUses": UInt64(Self.uses), "Pages": 128, "Extent": 64,
+      ])
+    do {
+      programs = try ProgramSet(try Balloon().trace(), scope: scope)
+    } catch {
+      preconditionFailure("\(error)")
+    }
+    let (s, layout) = (programs.layout.specification, programs.layout)
+    create = s.action("create")
+    setMaximum = s.action("setMaximum")
+    setTarget = s.action("setTarget")
+    claim = s.action("claim")
+    kill = s.action("kill")
+    relinquish = s.action("relinquish")
+    forget = s.action("forget")
+    increase = s.action("increase")
+    populate = s.action("populate")
+    populateOccupied = s.action("populateOccupied")
+    findNoExtent = s.action("findNoExtent")
+    decrease = s.action("decrease")
+    steal = s.action("steal")
+    replace = s.action("replace")
+    restore = s.action("restore")
+    surrender = s.action("surrender")
+    scrub = s.action("scrub")
+    store = s.action("store")
+    retain = s.action("retain")
+    release = s.action("release")
+    entrust = s.action("entrust")
+    life = layout.require("life", [0])
+    use = layout.require("frames.use", [0])
+    owner = layout.require("frames.owner", [0])
+    isDirty = layout.require("frames.isDirty", [0])
+    useCount = layout.require("frames.uses", [0])
+    isPresent = layout.require("physical.isPresent", [0, 0])
+    frame = layout.require("physical.frame", [0, 0])
+    maximum = layout.require("maximum", [0])
+    target = layout.require("target", [0])
+    claimed = layout.require("claimed", [0])
+    owned = layout.require("owned.count", [0])
+    poolSize = layout.require("poolSize")
+    limit = layout.require("limit")
+    held = layout.require("held.sum")
+    promised = layout.require("promised.sum")
+  }
+
+  static func result(_ status: BalloonStatus) -> UInt64 {
+    UInt64(BalloonStatus.allCases.firstIndex(of: status) ?? 0)
+  }
+}
+
+/// Physical memories of the trial's domains. Remembers what was scrubbed.
+final class HostMemoryWorld: FrameSurroundings {
+  /// Frames that a domain's physical memory has, by domain and page.
+  var physical = [UInt64?](repeating: nil, count: HostMemoryModel.domains * HostMemoryModel.pages)
+  var scrubbed: [UInt64] = []
+  /// Whether physical memories can be told nothing.
+  var isStuck = false
+
+  func reset() {
+    for index in physical.indices { physical[index] = nil }
+    scrubbed.removeAll(keepingCapacity: true)
+    isStuck = false
+  }
+
+  func place(_ domain: DomainID, _ page: UInt64) -> Int? {
+    guard Int(domain.rawValue) < HostMemoryModel.domains, page < HostMemoryModel.pages else { return nil }
+    return Int(domain.rawValue) * HostMemoryModel.pages + Int(page)
+  }
+
+  func scrub(_ frame: MachineFrame) { scrubbed.append(frame.rawValue) }
+
+  func isVacant(_ first: GuestFrame, count: UInt64, of domain: DomainID) -> Bool {
+    firstOccupied(first, count: count, of: domain) == nil
+  }
+
+  func firstOccupied(_ first: GuestFrame, count: UInt64, of domain: DomainID) -> UInt64? {
+    (first.rawValue..<first.rawValue + count).first { page in
+      place(domain, page).map { physical[$0] != nil } ?? false
+    }
+  }
+
+  func map(_ first: GuestFrame, _ base: MachineFrame, count: UInt64, of domain: DomainID) {
+    for offset in 0..<count {
+      if let place = place(domain, first.rawValue + offset) { physical[place] = base.rawValue + offset }
+    }
+  }
+
+  func unmap(_ page: GuestFrame, of domain: DomainID) -> Bool {
+    guard !isStuck, let place = place(domain, page.rawValue) else { return false }
+    physical[place] = nil
+    return true
+  }
+}
