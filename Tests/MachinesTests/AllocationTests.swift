@@ -192,6 +192,18 @@ struct AllocationTests {
       #expect(memory.freeFrames == 64)
     }
   }
+
+  @Test("Shadow page tables")
+  func shadows() async {
+    await #expect(processExitsWith: .success) {
+      let guest = ShadowBench()
+      let count = Allocations.count {
+        for _ in 0..<200 { guest.run() }
+      }
+      #expect(
+        count == 0 && guest.machine.statistics.resyncs > 200 && guest.machine.statistics.evictions > 200)
+    }
+  }
 }
 
 /// Physical memories that have nothing.
@@ -200,4 +212,47 @@ private final class VacantSurroundings: FrameSurroundings {
   func isVacant(_ first: GuestFrame, count: UInt64, of domain: DomainID) -> Bool { true }
   func map(_ first: GuestFrame, _ base: MachineFrame, count: UInt64, of domain: DomainID) {}
   func unmap(_ page: GuestFrame, of domain: DomainID) -> Bool { true }
+}
+
+/// A guest that faults, has tables out of sync, flushes, and needs more shadow memory than there is.
+private final class ShadowBench {
+  let base = UnsafeMutableRawPointer.allocate(byteCount: 40 * frameSize, alignment: frameSize)
+  let machine: OptimisedShadowTables
+  private let stub = QuietStub()
+  private let tables: SharedGuestTables
+
+  init() {
+    base.initializeMemory(as: UInt8.self, repeating: 0, count: 40 * frameSize)
+    tables = SharedGuestTables(base: base, frameCount: 32)
+    machine = OptimisedShadowTables(
+      tables: tables, pages: ShadowPages(base: base + 32 * frameSize, firstFrame: MachineFrame(32), count: 6),
+      vcpuCount: 1, policy: .few, stub: stub)
+    for frame in 0..<32 as Range<UInt64> { _ = machine.acquire(MachineFrame(frame), writes: true) }
+    for table in 0..<2 as Range<UInt64> { put(table, 0, table + 1) }
+    for slot in 0..<4 {
+      put(2, slot, UInt64(3 + slot))
+      for page in 0..<8 { put(UInt64(3 + slot), page, UInt64(3 + page)) }
+    }
+    _ = machine.load(MachineFrame(0), on: 0)
+  }
+  deinit { base.deallocate() }
+
+  private final class QuietStub: ShadowStub {
+    func store(_ downgrades: UnsafeBufferPointer<Downgrade>) {}
+  }
+
+  private func put(_ table: UInt64, _ slot: Int, _ target: UInt64) {
+    _ = machine.write(
+      GuestTableEntry(MachineFrame(target), ShadowHost.all), to: MachineFrame(table), slot: slot)
+  }
+
+  func run() {
+    for slot in 0..<4 as Range<UInt64> {
+      _ = machine.fault(at: VirtualAddress(slot << 21 | 7 << 12), .write, on: 0)
+      _ = machine.fault(at: VirtualAddress(slot << 21 | slot << 12), .write, on: 0)
+      put(2, Int(slot), 3 + slot)
+    }
+    machine.flush(0)
+    _ = machine.load(MachineFrame(0), on: 0)
+  }
 }
