@@ -142,7 +142,6 @@ struct EventNames {
     guard !strangers.contains(domain),
       let name = (0..<model.domains - 1).first(where: { named[$0] == nil || isFree($0) })
     else { return false }
-    if let last = named[name] { strangers.remove(last) }
     named[name] = domain
     return true
   }

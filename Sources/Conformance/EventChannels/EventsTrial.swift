@@ -18,21 +18,27 @@ extension Trial {
   }
 }
 
-/// What a trial has.
+/// What a trial has. Its model is made once: a sequence that fails is tried thousands of times until it is short.
 private struct EventsSetting {
   /// Domains that come and go. One more is named, and never there.
-  var domains: Int
-  var vcpus: Int
-  var ports: Int
-  var interrupts: Int
+  let domains: Int
+  let vcpus: Int
+  let ports: Int
+  let interrupts: Int
   /// Whether most calls bind, and few end anything.
-  var isCrowded: Bool
+  let isCrowded: Bool
+  let model: EventsModel
 
   static let small = EventsSetting(domains: 2, vcpus: 2, ports: 4, interrupts: 2, isCrowded: false)
   static let crowded = EventsSetting(domains: 2, vcpus: 1, ports: 128, interrupts: 24, isCrowded: true)
 
-  func makeModel() -> EventsModel {
-    EventsModel(domains: domains + 2, ports: ports, vcpus: vcpus + 1, interrupts: interrupts)
+  private init(domains: Int, vcpus: Int, ports: Int, interrupts: Int, isCrowded: Bool) {
+    self.domains = domains
+    self.vcpus = vcpus
+    self.ports = ports
+    self.interrupts = interrupts
+    self.isCrowded = isCrowded
+    model = EventsModel(domains: domains + 2, ports: ports, vcpus: vcpus + 1, interrupts: interrupts)
   }
 }
 
@@ -50,7 +56,7 @@ private final class EventsPlay {
 
   init(_ setting: EventsSetting, _ maker: EventsMaker) {
     self.setting = setting
-    model = setting.makeModel()
+    model = setting.model
     let ids = (0..<setting.domains).map { DomainID(UInt16($0)) }
     world = EventsWorld(model, ids: ids, vcpus: setting.vcpus, maker)
     oracle = Oracle(model.programs)
