@@ -53,13 +53,13 @@ struct ShadowTablesTests {
     let host = host()
     #expect(host.access(ShadowHost.page(20)) == .done(MachineFrame(20)))
     let before = host.exits
-    for slot in 20..<24 {
+    for slot in [20, 41, 42, 43] {
       let address = VirtualAddress(ShadowHost.page(3).rawValue + UInt64(slot) * 8)
       #expect(host.access(address, store: entry(UInt64(slot + 10))) == .done(MachineFrame(3)))
     }
     #expect(host.exits == before + 1 && host.machine.isOutOfSync(MachineFrame(3)))
     #expect(host.access(ShadowHost.page(20)) == .done(MachineFrame(20)), "as a TLB: not flushed yet")
-    #expect(host.access(ShadowHost.page(21)) == .done(MachineFrame(31)))
+    #expect(host.access(ShadowHost.page(41)) == .done(MachineFrame(51)))
     host.flush()
     #expect(!host.machine.isOutOfSync(MachineFrame(3)))
     #expect(host.access(ShadowHost.page(20)) == .done(MachineFrame(30)))

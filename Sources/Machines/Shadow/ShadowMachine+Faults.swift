@@ -60,6 +60,7 @@ extension ShadowMachine {
       }
     }
     _ = pull(walk.tables[0], address.slot(at: 0), walk.entries[0], writes: error.contains(.write))
+    if policy == .few { pullAround(walk.tables[0], address.slot(at: 0)) }
     return .resume
   }
 
@@ -105,8 +106,8 @@ extension ShadowMachine {
   /// Shadows the tables of a walk and links them.
   /// - Returns: false if one of the guest's entries is not any more what it was.
   private func install(_ address: VirtualAddress, _ walk: GuestWalk) -> Bool {
+    // All of them first, so that the stub runs once for all.
     for level in 0..<PagingLimits.topLevel { protectIfPlain(walk.tables[level]) }
-    store()
     for level in 0..<PagingLimits.topLevel { promote(walk.tables[level], level) }
     for level in stride(from: PagingLimits.topLevel, to: 0, by: -1) {
       let (table, slot) = (walk.tables[level], address.slot(at: level))
@@ -171,6 +172,21 @@ extension ShadowMachine {
     statistics.pulls += 1
     tables.made(.pull(table: table, slot: slot, writes: writes, second: second))
     return true
+  }
+
+  /// Takes over what else the table has near a slot and that was accessed before: each saves a fault. Only what needs
+  /// nothing else to be done.
+  private func pullAround(_ table: MachineFrame, _ slot: Int) {
+    let page = state(table).pointee.shadow(at: 0)
+    guard page != 0 else { return }
+    let first = slot & ~63
+    for slot in first..<first + 64 where !self[number(page, slot)].isPresent {
+      let entry = tables.load(table, slot)
+      guard entry.has(EntryBits.present | EntryBits.accessed), isKnown(entry.frame),
+        state(entry.frame).pointee.maps, state(entry.frame).pointee.sync == .plain
+      else { continue }
+      _ = pull(table, slot, entry, writes: false)
+    }
   }
 
   /// A guest's level-1 entry as its shadow may be.

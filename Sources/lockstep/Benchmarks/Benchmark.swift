@@ -35,6 +35,7 @@ struct Benchmark: Sendable {
 /// Every benchmark; each group has a file of its own in this folder.
 let benchmarks: [Benchmark] =
   specificationBenchmarks + explorationBenchmarks + comparisonBenchmarks + dirtyLogBenchmarks
+  + shadowBenchmarks
 
 /// The most that several runs do in a second.
 /// - Parameter run: does the work, and says how much of it was done.
