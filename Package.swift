@@ -43,6 +43,7 @@ let package = Package(
     .executable(name: "FuzzPlanted", targets: ["FuzzPlanted"]),
     .executable(name: "FuzzGrants", targets: ["FuzzGrants"]),
     .executable(name: "FuzzEventChannels", targets: ["FuzzEventChannels"]),
+    .executable(name: "FuzzSelfBalloon", targets: ["FuzzSelfBalloon"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
     .library(name: "Machines", targets: ["Machines"]),
   ],
@@ -76,6 +77,7 @@ let package = Package(
     fuzzer("Stream"),
     fuzzer("Grants"),
     fuzzer("EventChannels"),
+    fuzzer("SelfBalloon"),
     // Bugs for the drivers to find, and the fuzz target that must find them.
     .target(
       name: "PlantedBugs", dependencies: ["Conformance", "Machines", "Interfaces"], path: "Tests/PlantedBugs",

@@ -176,6 +176,48 @@ public struct SelfBalloonSettings: Sendable, Hashable {
   }
 }
 
+/// The controller of one domain: a value, told each second what the domain needs. Sizes are pages of 4 KiB.
+public protocol SelfBalloonControl: Sendable {
+  var settings: SelfBalloonSettings { get }
+  /// Whether it is the controller that sets the target, and not the toolstack (directed mode).
+  var isOn: Bool { get }
+  /// What the domain has.
+  var current: UInt64 { get }
+  /// What its balloon driver is asked to reach.
+  var target: UInt64 { get }
+  /// What it needs, within the bounds.
+  var goal: UInt64 { get }
+
+  /// A controller that is on, of a domain that needs what it has.
+  /// - Returns: nil where that is out of the settings' bounds.
+  init?(_ settings: SelfBalloonSettings, current: UInt64)
+
+  /// A controller as it was.
+  /// - Returns: nil where a size is out of the settings' bounds.
+  init?(_ settings: SelfBalloonSettings, isOn: Bool, current: UInt64, target: UInt64, goal: UInt64)
+
+  /// Sets the hystereses.
+  /// - Returns: false, and nothing changes, unless both are 1 … 15.
+  mutating func configure(down: UInt64, up: UInt64) -> Bool
+
+  mutating func turn(on: Bool)
+
+  /// The kernel says what it needs (Committed_AS).
+  mutating func need(_ pages: UInt64)
+
+  /// The toolstack sets the target; it is brought within the bounds.
+  /// - Returns: false, and nothing changes, while the controller is on.
+  mutating func direct(_ pages: UInt64) -> Bool
+
+  /// The step of each second.
+  /// - Returns: the new target; nil, and nothing changes, while the controller is off.
+  mutating func tick() -> UInt64?
+
+  /// The balloon driver has moved towards the target: the domain has `pages` now.
+  /// - Returns: false, and nothing changes, unless that is another number, and between what it had and the target.
+  mutating func move(_ pages: UInt64) -> Bool
+}
+
 /// The pages below which a domain of at most `maximum` pages is not ballooned.
 ///
 /// Source: tools/xenballoond of Xen 3.3, which computes in MB: 8 + p/2⁹ under 125 MB, 40 + p/2¹⁰ under 500, 104 + p/2¹¹

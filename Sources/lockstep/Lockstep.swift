@@ -12,7 +12,7 @@ struct LockstepCommand: ParsableCommand {
     subcommands: [
       Verify.self, Explore.self, BoundedModelCheck.self, Mutants.self, Conform.self, Bench.self, Run.self,
       ReplayTrace.self, ListDomains.self, ConsoleCommand.self, StoreCommand.self, ShutDown.self, Reboot.self,
-      Destroy.self, Pause.self, Unpause.self, SystemRequest.self,
+      Destroy.self, Pause.self, Unpause.self, SystemRequest.self, Simulate.self,
     ])
 }
 

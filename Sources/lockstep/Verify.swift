@@ -34,6 +34,15 @@ struct Verify: ParsableCommand {
       "Write each obligation as SMT-LIB 2 into a folder, for any solver.", valueName: "folder"))
   var export: String?
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The most that one question to a solver may take.", valueName: "milliseconds"))
+  var timeout: UInt32?
+
+  @Option(
+    name: .long, help: ArgumentHelp("The most steps that an induction looks back: 1 or 2.", valueName: "k"))
+  var depth: Int?
+
   @OptionGroup var reporting: ReportingOptions
 
   func run() throws {
@@ -86,6 +95,8 @@ struct Verify: ParsableCommand {
 
   private func makeVerifier() throws -> Verifier {
     var verifier = Verifier()
+    if let timeout { verifier.options.timeout = timeout }
+    if let depth { verifier.options.depth = depth }
     if !noCertify {
       do { verifier.second = try SecondSolver() } catch { throw CouldNotRun(error.description) }
     }

@@ -84,17 +84,15 @@ final class SelfBalloonAlwaysOn: SelfBalloon {
   override var mayTick: Bit { true }
 }
 
-/// A step may be larger than the gap, and so go beyond what is needed and back again.
+/// A step may go beyond what is needed, and so back again.
 final class SelfBalloonOvershoot: SelfBalloon {
-  override func isShare(_ step: Memory, of gap: Memory, _ hysteresis: Hysteresis) -> Bit {
-    gap != 0 && step <= current - floor || step == 0 && gap == 0
-  }
+  override func mayStep(to pages: Memory) -> Bit { floor <= pages && pages <= maximum }
 }
 
 /// A share that is rounded down is nothing near the end, and what is needed is never reached.
 final class SelfBalloonStuck: SelfBalloon {
   override func isShare(_ step: Memory, of gap: Memory, _ hysteresis: Hysteresis) -> Bit {
-    step <= gap && times(step, hysteresis) <= MemoryProduct(resizing: gap)
+    times(step, hysteresis) <= MemoryProduct(resizing: gap)
       && times(step, hysteresis) + MemoryProduct(resizing: hysteresis) > MemoryProduct(resizing: gap)
   }
 }
@@ -170,7 +168,8 @@ public let balloonSubject = Subject(
 ) { Balloon() }
 
 extension Scope {
-  static let fourPages = Scope(name: "four pages")
+  static let fourPages = Scope(
+    name: "four pages", arguments: ["configure.down": [0, 2, 3], "configure.up": [0, 1, 2]])
 }
 
 /// The self-balloon controller for the engines.

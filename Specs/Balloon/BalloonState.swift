@@ -101,6 +101,9 @@ public class BalloonState: Machine {
       var new = PoolFrameState()
       new.use = Choice(.owned)
       new.owner = d
+      // What is in it stays in it: nothing, as it was ready.
+      new.isDirty = old.isDirty
+      new.author = old.author
       if let first {
         new.isMapped = true
         new.guest = first + GuestPage(resizing: f - base)

@@ -43,35 +43,38 @@ typealias MemoryProduct = Word<MemoryProductSort>
 public class SelfBalloon: Machine {
   @Var(anyOf: Memory.self) var floor: Memory
   @Var(anyOf: Memory.self) var maximum: Memory
-  @Var var isStarted: Bit
-  @Var var isOn: Bit
-  @Var var current: Memory
-  @Var var target: Memory
-  @Var var needed: Memory
-  @Var var down: Hysteresis
-  @Var var up: Hysteresis
+  @Var var isOn: Bit = true
+  /// What the domain has.
+  @Var(anyOf: Memory.self) var current: Memory
+  /// What its balloon driver is asked to reach.
+  @Var(anyOf: Memory.self) var target: Memory
+  /// What is needed, within the bounds.
+  @Var(anyOf: Memory.self) var goal: Memory
+  /// Those of Xen 3.3, until others are set.
+  @Var var down = Hysteresis(10)
+  @Var var up = Hysteresis(1)
 
-  /// Whether something has changed since the last step.
-  @Ghost var isStale: Bit
+  /// Whether nothing has changed since the last step.
+  @Ghost var isSteady: Bit
   /// Whether the domain has risen, or fallen, since the first step after a change.
   @Ghost var rose: Bit
   @Ghost var fell: Bit
-  /// The gap before the last step, what it leaves of it, and the hysteresis.
+  /// Whether less is needed than the floor, or more than the maximum.
+  @Ghost var isHeldUp: Bit
+  @Ghost var isHeldDown: Bit
+  /// The gap before the last step, the step, and the hysteresis.
   @Ghost var gapBefore: Memory
-  @Ghost var gapAfter: Memory
+  @Ghost var taken: Memory
   @Ghost var used: Hysteresis
   /// Whether the controller has set a target while it was off.
   @Ghost var meddled: Bit
 
   // MARK: What the rules mean
 
-  /// What is needed, within the bounds.
-  var goal: Memory { bounded(needed) }
-
   func bounded(_ pages: Memory) -> Memory {
     choose(pages < floor, floor, choose(pages > maximum, maximum, pages))
   }
-  func distance(_ a: Memory, _ b: Memory) -> Memory { choose(a < b, b - a, a - b) }
+  func distance(_ a: Memory, _ b: Memory) -> Memory { choose(a < b, b, a) - choose(a < b, a, b) }
 
   func times(_ pages: Memory, _ hysteresis: Hysteresis) -> MemoryProduct {
     let wide = MemoryProduct(resizing: pages)
@@ -88,9 +91,15 @@ public class SelfBalloon: Machine {
 
   /// Whether a step is the gap's share, rounded up: the last page is given too.
   func isShare(_ step: Memory, of gap: Memory, _ hysteresis: Hysteresis) -> Bit {
-    step <= gap && times(step, hysteresis) >= MemoryProduct(resizing: gap)
+    times(step, hysteresis) >= MemoryProduct(resizing: gap)
       && (step == 0 || times(step - 1, hysteresis) < MemoryProduct(resizing: gap))
   }
+
+  /// Whether three numbers ascend or descend.
+  func isBetween(_ a: Memory, _ b: Memory, _ c: Memory) -> Bit {
+    (a <= b && b <= c) || (a >= b && b >= c)
+  }
+  func mayStep(to pages: Memory) -> Bit { isBetween(current, pages, goal) }
 
   func isAcceptable(_ hysteresis: Hysteresis) -> Bit { hysteresis != 0 }
   var mayTick: Bit { isOn }
@@ -98,22 +107,8 @@ public class SelfBalloon: Machine {
 
   // MARK: What happens
 
-  func start(current: Memory, down: Hysteresis, up: Hysteresis) {
-    require(!isStarted && floor <= current && current <= maximum, "S1")
-    require(isAcceptable(down) && isAcceptable(up), "S4")
-    isStarted = true
-    isOn = true
-    self.current = current
-    target = current
-    needed = current
-    self.down = down
-    self.up = up
-    isStale = true
-  }
-
   /// - Returns: whether the hystereses are taken.
   func configure(down: Hysteresis, up: Hysteresis) -> Bit {
-    require(isStarted)
     let taken = isAcceptable(down) && isAcceptable(up)
     when(taken) {
       self.down = down
@@ -123,53 +118,52 @@ public class SelfBalloon: Machine {
   }
 
   func turn(on: Bit) {
-    require(isStarted)
     isOn = on
-    isStale = true
+    isSteady = false
   }
 
   func need(pages: Memory) {
-    require(isStarted)
-    needed = pages
-    isStale = true
+    goal = bounded(pages)
+    isHeldUp = pages < floor
+    isHeldDown = pages > maximum
+    isSteady = false
   }
 
   /// The toolstack sets the target of a domain whose controller is off.
   func direct(pages: Memory) {
-    require(isStarted && !isOn, "S5")
+    require(!isOn, "S5")
     target = directed(pages)
-    isStale = true
+    isSteady = false
   }
 
-  /// The controller's step, each second.
-  func tick(step: Memory) {
-    require(isStarted && mayTick, "S5")
+  /// The controller's step, each second, to a target that it chooses.
+  func tick(pages: Memory) {
+    require(mayTick, "S5")
     let gap = distance(current, goal)
-    let falls = goal < current
-    let hysteresis = choose(falls, down, up)
+    let step = distance(current, pages)
+    let hysteresis = choose(goal < current, down, up)
+    require(mayStep(to: pages), "S3")
     require(isShare(step, of: gap, hysteresis), "S3")
-    target = choose(falls, current - step, current + step)
-    rose = rose && !isStale
-    fell = fell && !isStale
-    isStale = false
+    target = pages
+    rose = rose && isSteady
+    fell = fell && isSteady
+    isSteady = true
     gapBefore = gap
-    gapAfter = distance(target, goal)
+    taken = step
     used = hysteresis
     meddled = meddled || !isOn
   }
 
   /// The balloon driver gets, or gives, some of what lies between what the domain has and its target.
   func move(pages: Memory) {
-    require(isStarted && pages != 0 && pages <= distance(current, target), "S1")
-    let rises = current < target
-    current = choose(rises, current + pages, current - pages)
-    rose = rose || rises
-    fell = fell || !rises
+    require(pages != current && isBetween(current, pages, target), "S1")
+    rose = rose || current < pages
+    fell = fell || pages < current
+    current = pages
   }
 
   public override var actions: [Action] {
     [
-      action("start(current:down:up:)", start),
       action("configure(down:up:)", configure),
       action("turn(on:)", turn),
       action("need(pages:)", need),
@@ -179,7 +173,12 @@ public class SelfBalloon: Machine {
     ]
   }
   public override var assumptions: [Invariant] {
-    [assume("the floor is at most the maximum") { self.floor <= self.maximum }]
+    [
+      assume("a domain begins within its bounds, and needs what it has") {
+        self.floor <= self.current && self.current <= self.maximum && self.target == self.current
+          && self.goal == self.current
+      }
+    ]
   }
   public override var invariants: [Invariant] { claims }
   public override var witnesses: [Witness] { sightings }

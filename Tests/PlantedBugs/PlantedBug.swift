@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Conformance
+import Interfaces
 
 /// A bug planted in an optimised machine, and how each driver is set on it.
 public struct PlantedBug: Sendable, CustomStringConvertible {
@@ -11,7 +12,7 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
   public let explore: @Sendable () -> [ExhaustiveReport]
 
   public static let all: [PlantedBug] =
-    rings + streams + GrantBug.allCases.map(grants) + EventBug.allCases.map(events)
+    rings + streams + GrantBug.allCases.map(grants) + EventBug.allCases.map(events) + selfBalloons
 
   private static let rings = [
     ring(PlantedBackSide<0>.self, .unboundedProducer), ring(PlantedBackSide<1>.self, .boundWithoutUnanswered),
@@ -25,6 +26,21 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
     stream(PlantedStreamReader<2>.self, .indexOffByOne), stream(PlantedStreamReader<3>.self, .doubleFetch),
     stream(PlantedStreamReader<4>.self, .oneByteShort),
   ]
+
+  private static let selfBalloons = [
+    selfBalloon(PlantedController<0>.self, .shareRoundedDown),
+    selfBalloon(PlantedController<1>.self, .overshoot),
+    selfBalloon(PlantedController<2>.self, .floorSkipped), selfBalloon(PlantedController<3>.self, .alwaysOn),
+    selfBalloon(PlantedController<4>.self, .zeroTaken),
+  ]
+
+  private static func selfBalloon<Control: SelfBalloonControl>(_ type: Control.Type, _ bug: SelfBalloonBug)
+    -> PlantedBug
+  {
+    PlantedBug(description: "SelfBalloon, \(bug)", trial: .selfBalloon(type)) {
+      [SelfBalloonExploration(type).run(countsReachable: false)]
+    }
+  }
 
   private static func ring<Side: RingSide>(_ side: Side.Type, _ bug: RingBug) -> PlantedBug {
     PlantedBug(description: "Ring, \(bug)", trial: .ring(side)) {

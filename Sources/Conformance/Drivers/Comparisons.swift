@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Machines
+
 /// One exhaustive comparison, at a scope of its own.
 public struct ExhaustiveComparison: Sendable {
   /// Compares; the observer is told now and then how far it is.
@@ -35,6 +37,10 @@ public struct ExhaustiveComparison: Sendable {
     }
   }
 
+  static let selfBalloons = [
+    ExhaustiveComparison { SelfBalloonExploration(SelfBalloonController.self).run(progress: $0) }
+  ]
+
   static let grantTables = [ExhaustiveComparison { GrantsExploration().run(progress: $0) }]
 
   static let eventChannels = EventsExplorationScope.all.map { scope in
@@ -54,5 +60,6 @@ public struct ComparedMachine: Sendable {
     ComparedMachine(exhaustive: ExhaustiveComparison.streams, fuzzTarget: .stream),
     ComparedMachine(exhaustive: ExhaustiveComparison.grantTables, fuzzTarget: .grants),
     ComparedMachine(exhaustive: ExhaustiveComparison.eventChannels, fuzzTarget: .eventChannels),
+    ComparedMachine(exhaustive: ExhaustiveComparison.selfBalloons, fuzzTarget: .selfBalloon),
   ]
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Machines
+
 extension Trial {
   /// The optimised machines beside their specifications: what the random driver and the fuzz targets run.
   public static var rings: [Trial] { [ring(OptimisedBackSide.self), ring(OptimisedFrontSide.self)] }
@@ -8,6 +10,7 @@ extension Trial {
   }
   public static var grantTables: [Trial] { [grants(), crowdedGrants()] }
   public static var eventPorts: [Trial] { [eventChannels(), crowdedEventChannels()] }
+  public static var selfBalloons: [Trial] { [selfBalloon(SelfBalloonController.self)] }
   public static var all: [Trial] { FuzzTarget.all.flatMap(\.trials) }
 }
 
@@ -27,7 +30,8 @@ public struct FuzzTarget: Sendable {
   public static let stream = FuzzTarget("Stream", Trial.streams)
   public static let grants = FuzzTarget("Grants", Trial.grantTables)
   public static let eventChannels = FuzzTarget("EventChannels", Trial.eventPorts)
-  public static let all = [ring, stream, grants, eventChannels]
+  public static let selfBalloon = FuzzTarget("SelfBalloon", Trial.selfBalloons)
+  public static let all = [ring, stream, grants, eventChannels, selfBalloon]
 
   /// The input that runs a sequence of a trial.
   public static func input(_ trial: Int, _ bytes: [UInt8]) -> [UInt8] { [UInt8(trial)] + bytes }
