@@ -76,7 +76,8 @@ public protocol DirtyLog: AnyObject {
   /// - Parameters:
   ///   - word: the entry as the guest's rights make it. Source of its bits: Intel SDM volume 3, table 4-20.
   ///   - frame: the guest's number of the frame.
-  /// - Returns: whether the guest may write through it now; if not, its first write faults.
+  /// - Returns: whether the guest may write through it now; if not, its first write faults. Where a frame of video memory
+  ///   has more mappings than can be counted (65,535), the entry stays empty.
   @discardableResult
   func map(_ index: ShadowEntryIndex, _ word: UInt64, frame: GuestFrame) -> Bool
   /// The shadow empties an entry; the caller sees to it that processors are flushed before it relies on that.

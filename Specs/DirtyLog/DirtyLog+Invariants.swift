@@ -65,8 +65,10 @@ extension DirtyLog {
       },
       invariant("video memory that is closed has no writable entry", "R6") { (place: MappingPlace) in
         let entry = self.entries[place]
-        return (self.stage != .writing && entry.present && self.tracked[Choice(.video), entry.frame])
-          .implies(!entry.writable)
+        let isClosed =
+          self.stage == .frozen || (self.stage == .closing && self.isCollecting && self.collected[place])
+        return (isClosed && entry.present && self.tracked[Choice(.video), entry.frame]).implies(
+          !entry.writable)
       },
       invariant("video memory that is closed has no news but in its entries", "R6") { (place: MappingPlace) in
         let entry = self.entries[place]
@@ -112,9 +114,8 @@ extension DirtyLog {
 
   var sightings: [Witness] {
     [
-      sometimes("video memory is frozen, and mapped so that the guest could write") {
-        (place: MappingPlace) in
-        self.stage == .frozen && self.entries[place].mayWrite
+      sometimes("an entry that the guest could write through is frozen") { (place: MappingPlace) in
+        self.stage == .frozen && self.lost[place]
           && self.tracked[Choice(.video), self.entries[place].frame]
       },
       sometimes("a processor writes what was taken already") { (p: Processor, place: MappingPlace) in

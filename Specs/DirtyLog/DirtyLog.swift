@@ -10,8 +10,8 @@
 // over; what was written before that moment is in the report, for its reader looks at the frames afterwards.
 //
 // Video memory that nobody changes costs a walk over its entries at each report. Therefore, when nothing has changed for
-// `limit` reports (two seconds), write access goes from all of its entries; when a last look then finds nothing, the
-// range is *frozen*: reports are empty without a look. The first write faults, and thaws it.
+// `limit` reports (two seconds), the next round takes write access from its entries too; if that finds nothing either,
+// the range is *frozen*: reports are empty without a look. The first write faults, and thaws it.
 //
 // R1  What was written since a tracker's last report that arrived is in its next one.
 // R2  A report that could not be handed over counts for nothing.
@@ -176,23 +176,12 @@ public class DirtyLog: DirtyLogState {
       stage = Choice(.writing)
     }
   }
-  /// What follows when write access goes: a last look.
+  /// What follows when video memory has been quiet: the next round takes write access, and a last look.
   var closed: WatchStage { .closing }
-  /// Write access goes from video memory.
   func close() {
     require(!isCollecting && stage == .writing)
     require(quiet == limit, "R8")
     stage = Choice(closed)
-    let (tracked, before) = (tracked, entries)
-    entries.update { _, old in
-      var new = old
-      new.writable = old.writable && !tracked[Choice(.video), old.frame]
-      return new
-    }
-    lost.update { place, old in
-      old || (before[place].writable && tracked[Choice(.video), before[place].frame])
-    }
-    isUnflushed = true
   }
 
   public override var actions: [Action] {

@@ -86,7 +86,8 @@ public class DirtyLogState: Machine {
       entries[place].dirty = false
       isUnflushed = true
     }
-    when(method == .writeProtection && entry.writable) {
+    let closes = stage == .closing && tracked[Choice(.video), entry.frame]
+    when((method == .writeProtection || closes) && entry.writable) {
       entries[place].writable = false
       lost[place] = true
       isUnflushed = true

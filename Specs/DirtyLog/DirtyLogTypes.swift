@@ -33,7 +33,7 @@ public enum LogMethod: ChoiceSort {
 /// Where the watch of video memory stands.
 public enum WatchStage: ChoiceSort {
   case writing
-  /// Write access has gone, and a last look is taken at what was written before.
+  /// The round that is under way, or the next, takes write access and a last look.
   case closing
   /// Nobody can write; there is nothing to look at.
   case frozen

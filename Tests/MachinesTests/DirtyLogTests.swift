@@ -118,10 +118,11 @@ private final class Bench {
     #expect(bench.report(.video) == [9])
     for _ in 0..<2 { #expect(bench.report(.video) == nil) }
     #expect(bench.log.stage == .closing)
-    #expect((8..<16).allSatisfy { bench.words[$0] & ShadowEntryBits.writable == 0 })
-    #expect(bench.words[7] & ShadowEntryBits.writable != 0)
+    #expect((8..<16).allSatisfy { bench.words[$0] & ShadowEntryBits.writable != 0 })
     #expect(bench.report(.video) == nil)
     #expect(bench.log.stage == .frozen)
+    #expect((8..<16).allSatisfy { bench.words[$0] & ShadowEntryBits.writable == 0 })
+    #expect(bench.words[7] & ShadowEntryBits.writable != 0)
     let flushes = bench.flushes
     for _ in 0..<10 { #expect(bench.report(.video) == nil) }
     #expect(bench.flushes == flushes)
@@ -132,7 +133,7 @@ private final class Bench {
     #expect(bench.report(.video) == [12, 13])
   }
 
-  @Test("sees a write between the moment when write access goes and the last look")
+  @Test("sees a write before the last look, and gives write access back")
   func lastLook() {
     let bench = Bench()
     bench.map(0, 0)
@@ -144,7 +145,7 @@ private final class Bench {
     for _ in 0..<2 { #expect(bench.report(.video) == nil) }
     #expect(bench.log.stage == .closing && bench.write(0))
     #expect(bench.report(.video) == [0])
-    #expect(bench.log.stage == .writing)
+    #expect(bench.log.stage == .writing && bench.words[0] & ShadowEntryBits.writable != 0)
   }
 
   @Test("follows frames that are mapped twice, read-only, or more often than it keeps track of")
@@ -188,6 +189,35 @@ private final class Bench {
     #expect(bench.log.stage == .frozen)
     #expect(bench.log.mapUnknown(GuestFrame(3)) && bench.log.stage == .writing)
     #expect(bench.report(.video) == [3])
+  }
+
+  @Test("leaves an entry empty for which there is no room to count it")
+  func overflow() {
+    let bench = Bench()
+    #expect(bench.log.track(.video, 0..<4))
+    for _ in 0..<65_535 { #expect(bench.log.mapUnknown(GuestFrame(1))) }
+    #expect(!bench.log.mapUnknown(GuestFrame(1)))
+    bench.map(0, 1)
+    bench.map(1, 1)
+    #expect(!bench.map(2, 1) && bench.words[2] == 0)
+    bench.log.unmap(ShadowEntryIndex(2))
+    bench.log.unmapUnknown(GuestFrame(1))
+    #expect(bench.map(2, 1) && bench.words[2] != 0)
+  }
+
+  @Test("stays frozen when its range shrinks or is named again, and watches what is new")
+  func shrinking() {
+    let bench = Bench()
+    for frame in 0..<8 { bench.map(UInt32(frame), frame) }
+    #expect(bench.log.track(.video, 0..<8))
+    _ = bench.report(.video)
+    for _ in 0..<3 { #expect(bench.report(.video) == nil) }
+    #expect(bench.log.stage == .frozen)
+    #expect(bench.log.track(.video, 0..<8) && bench.log.track(.video, 2..<6) && bench.log.stage == .frozen)
+    #expect(bench.write(7) && bench.log.stage == .frozen)
+    #expect(bench.report(.video) == nil)
+    #expect(bench.log.track(.video, 2..<7) && bench.log.stage == .writing)
+    #expect(bench.report(.video) == [6])
   }
 
   @Test("changes its range without losing what is in both, and refuses ranges that are none")

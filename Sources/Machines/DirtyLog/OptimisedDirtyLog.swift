@@ -99,15 +99,16 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
   public func map(_ index: ShadowEntryIndex, _ word: UInt64, frame: GuestFrame) -> Bool {
     let number = Int(frame.rawValue)
     precondition(number < frameCount && frames[Int(index.rawValue)] == 0)
-    frames[Int(index.rawValue)] = UInt32(number) + 1
     let mayWrite = word & ShadowEntryBits.writable != 0
     var entry = word & ~(ShadowEntryBits.dirty | ShadowEntryBits.mayWrite)
     if mayWrite { entry |= ShadowEntryBits.mayWrite }
     if isTracked(.video, number), !video.add(index, number) {
-      becomeSurplus(index, number)
+      // Without room to count it, there is no such entry: the guest faults again, and waits for others to go.
+      guard becomeSurplus(index, number) else { return false }
     } else if !mayBeWritable(number) {
       entry &= ~ShadowEntryBits.writable
     }
+    frames[Int(index.rawValue)] = UInt32(number) + 1
     entries.store(index, entry)
     return entry & ShadowEntryBits.writable != 0
   }
@@ -168,11 +169,12 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
     if unknownCounts[number] == 0 { unknown[number] = false }
   }
 
-  /// An entry is one too many for its frame.
-  func becomeSurplus(_ index: ShadowEntryIndex, _ frame: Int) {
+  /// An entry is one too many for its frame: a mapping that the log does not know.
+  /// - Returns: false if there are too many of those.
+  private func becomeSurplus(_ index: ShadowEntryIndex, _ frame: Int) -> Bool {
+    guard mapUnknown(GuestFrame(UInt64(frame))) else { return false }
     surplus[Int(index.rawValue)] = true
-    // A frame has fewer entries than that: there are 2³² of them in all, and 65,535 that fault in once more.
-    if !mapUnknown(GuestFrame(UInt64(frame))) { entries.store(index, 0) }
+    return true
   }
 
   // MARK: Trackers
@@ -181,23 +183,34 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
     guard range.lowerBound >= 0, range.upperBound <= frameCount else { return false }
     guard tracker == .log || range.count <= video.maximumFrames else { return false }
     let old = tracked(tracker)
+    if range == old { return true }
     trackedRanges[Int(tracker.rawValue)] = range
     for frame in old where !range.contains(frame) { logged[Int(tracker.rawValue)][frame] = false }
     for frame in range where !old.contains(frame) { logged[Int(tracker.rawValue)][frame] = true }
-    if tracker == .video { beginVideo(range) }
+    if tracker == .video {
+      if range.contains(where: { !old.contains($0) }) {
+        stage = .writing
+        quiet = 0
+      }
+      beginVideo(range)
+    }
     return true
   }
 
   /// Finds the entries of a range; there is one look at all entries, when tracking begins or changes.
   private func beginVideo(_ range: Range<Int>) {
-    stage = .writing
-    quiet = 0
     video.begin(range)
     if range.isEmpty { return }
     for number in frames.indices where frames[number] != 0 {
       let (index, frame) = (ShadowEntryIndex(UInt32(number)), Int(frames[number]) - 1)
       guard range.contains(frame), !surplus[number], !video.add(index, frame) else { continue }
-      becomeSurplus(index, frame)
+      // Processors may hold it as the log does not see it any more.
+      isUnflushed = true
+      if !becomeSurplus(index, frame) {
+        frames[number] = 0
+        _ = entries.clear(index, ~0)
+        log(frame)
+      }
     }
   }
 
@@ -217,10 +230,7 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
       if tracker == .video { grow() }
       return .unchanged
     }
-    if tracker == .video {
-      stage = .writing
-      quiet = 0
-    }
+    if tracker == .video { disturb() }
     guard take(DirtyReport(frames: tracked(tracker), words: draft.words.span)) else { return .refused }
     forget(tracker)
     return .taken
@@ -229,39 +239,48 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
   /// Looks at every entry of the tracker's frames.
   private func collect(_ tracker: DirtyTracker) {
     switch tracker {
-    case .video: collectVideo()
+    case .video: collectVideo(taking: bits(closing: stage == .closing))
     case .log:
       for number in frames.indices where frames[number] != 0 && !surplus[number] {
         let frame = Int(frames[number]) - 1
-        if isTracked(.log, frame), take(ShadowEntryIndex(UInt32(number))) { news(frame) }
+        guard isTracked(.log, frame) else { continue }
+        let bits = bits(closing: stage == .closing && isTracked(.video, frame))
+        note(take(ShadowEntryIndex(UInt32(number)), bits), of: frame)
       }
     }
+  }
+
+  /// What is taken of an entry; in the last look before video memory is frozen, write access too.
+  private func bits(closing: Bool) -> UInt64 {
+    (method == .dirtyBit ? ShadowEntryBits.dirty : ShadowEntryBits.writable)
+      | (closing ? ShadowEntryBits.writable : 0)
   }
 
   /// Thirty times a second, over thousands of entries of which few have anything to tell.
   @_specialize(where Entries == ShadowEntries)
-  private func collectVideo() {
+  private func collectVideo(taking bits: UInt64) {
     let first = video.frames.lowerBound
     let slots = video.slots
     video.places.withUnsafeBufferPointer { places in
       for slot in slots where places[slot] != 0 {
-        if take(ShadowEntryIndex(places[slot] - 1)) { news(first + slot / VideoRange.placesPerFrame) }
+        let taken = take(ShadowEntryIndex(places[slot] - 1), bits)
+        if taken != 0 { note(taken, of: first + slot / VideoRange.placesPerFrame) }
       }
     }
   }
 
-  /// Takes what an entry knows; says whether it was anything.
+  /// Takes bits of an entry; returns those that were there.
   @inline(__always)
-  private func take(_ index: ShadowEntryIndex) -> Bool {
-    let bit = method == .dirtyBit ? ShadowEntryBits.dirty : ShadowEntryBits.writable
+  private func take(_ index: ShadowEntryIndex, _ bits: UInt64) -> UInt64 {
     // Most have nothing to tell: a plain load spares them the atomic operation.
-    return entries.load(index) & bit != 0 && entries.clear(index, bit) & bit != 0
+    entries.load(index) & bits == 0 ? 0 : entries.clear(index, bits) & bits
   }
 
-  /// An entry has told that its frame was written, or lost write access because it was.
-  private func news(_ frame: Int) {
+  /// An entry of a frame has told that it was written, or has lost write access.
+  private func note(_ taken: UInt64, of frame: Int) {
+    if taken == 0 { return }
     isUnflushed = true
-    if method == .dirtyBit { log(frame) }
+    if method == .dirtyBit, taken & ShadowEntryBits.dirty != 0 { log(frame) }
   }
 
   /// Writes the report; false if it is empty.
@@ -291,19 +310,18 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
     return (end == 64 ? ~0 : (1 << UInt64(end)) - 1) & ~((1 << UInt64(first)) - 1)
   }
 
-  /// One more quiet report of video memory.
+  /// One more quiet report of video memory; at the limit, the next takes write access and a last look.
   private func grow() {
     if quiet < limit { quiet += 1 }
     if stage == .closing { stage = .frozen }
-    if stage == .writing, quiet == limit { close() }
+    if stage == .writing, quiet == limit { stage = .closing }
   }
 
-  /// Write access goes from video memory; the next report takes a last look.
-  private func close() {
-    stage = .closing
-    for slot in video.slots {
-      if let index = video.entry(slot) { _ = entries.clear(index, ShadowEntryBits.writable) }
-    }
-    isUnflushed = true
+  /// There was something in a report of video memory.
+  private func disturb() {
+    let wasClosing = stage == .closing
+    stage = .writing
+    quiet = 0
+    if wasClosing { reopen() }
   }
 }
