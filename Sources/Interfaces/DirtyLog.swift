@@ -42,12 +42,7 @@ public struct DirtyReport: ~Escapable {
   private let words: Span<UInt64>
 
   @_lifetime(copy words)
-  @inlinable public init(frames: Range<Int>, words: Span<UInt64>) {
-    self.init(unchecked: frames, words)
-  }
-
-  @usableFromInline @_lifetime(copy words)
-  init(unchecked frames: Range<Int>, _ words: Span<UInt64>) {
+  public init(frames: Range<Int>, words: Span<UInt64>) {
     self.frames = frames
     self.words = words
   }

@@ -18,6 +18,15 @@ public enum EntryBits {
   public static let frame: UInt64 = 0x000f_ffff_ffff_f000
 }
 
+/// Bits of shadow entries that processors leave to software: each is one machine's, for machines work on the same entries.
+/// Source: Intel SDM volume 3, table 4-20 (bits 9 to 11).
+public enum SoftwareEntryBits {
+  /// The shadow's: the stub has yet to store what the entry lost.
+  public static let queued: UInt64 = 1 << 9
+  /// The dirty log's: the guest's own entry lets it write.
+  public static let mayWrite: UInt64 = 1 << 10
+}
+
 /// The limits of page tables.
 public enum PagingLimits {
   public static let levelCount = 4

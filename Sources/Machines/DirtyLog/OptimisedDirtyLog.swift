@@ -22,14 +22,14 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
   /// By entry: its frame's number plus one; 0 for an empty one.
   var frames: ContiguousArray<UInt32>
   /// Entries beyond the two that video memory's frames have: mappings that the log does not know.
-  var surplus: FrameSet
-  var unknown: FrameSet
+  var surplus: BitSet
+  var unknown: BitSet
   private var unknownCounts: ContiguousArray<UInt16>
   private var trackedRanges: InlineArray<2, Range<Int>> = [0..<0, 0..<0]
-  var logged: InlineArray<2, FrameSet>
+  var logged: InlineArray<2, BitSet>
   private var video: VideoRange
   /// The report that is being made.
-  private var draft: FrameSet
+  private var draft: BitSet
 
   public internal(set) var stage = Stage.writing
   public internal(set) var quiet: UInt8 = 0
@@ -49,11 +49,11 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
     self.limit = limit
     frameCount = frames
     self.frames = ContiguousArray(repeating: 0, count: entries.count)
-    surplus = FrameSet(frames: entries.count)
-    unknown = FrameSet(frames: frames)
+    surplus = BitSet(count: entries.count)
+    unknown = BitSet(count: frames)
     unknownCounts = ContiguousArray(repeating: 0, count: frames)
-    logged = [FrameSet(frames: frames), FrameSet(frames: frames)]
-    draft = FrameSet(frames: frames)
+    logged = [BitSet(count: frames), BitSet(count: frames)]
+    draft = BitSet(count: frames)
     video = VideoRange(maximumFrames: maximumVideoFrames)
   }
 
@@ -99,18 +99,18 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
   public func map(_ index: ShadowEntryIndex, _ word: UInt64, frame: GuestFrame) -> Bool {
     let number = Int(frame.rawValue)
     precondition(number < frameCount && frames[Int(index.rawValue)] == 0)
-    let mayWrite = word & ShadowEntryBits.writable != 0
-    var entry = word & ~(ShadowEntryBits.dirty | ShadowEntryBits.mayWrite)
-    if mayWrite { entry |= ShadowEntryBits.mayWrite }
+    let mayWrite = word & EntryBits.writable != 0
+    var entry = word & ~(EntryBits.dirty | SoftwareEntryBits.mayWrite)
+    if mayWrite { entry |= SoftwareEntryBits.mayWrite }
     if isTracked(.video, number), !video.add(index, number) {
       // Without room to count it, there is no such entry: the guest faults again, and waits for others to go.
       guard becomeSurplus(index, number) else { return false }
     } else if !mayBeWritable(number) {
-      entry &= ~ShadowEntryBits.writable
+      entry &= ~EntryBits.writable
     }
     frames[Int(index.rawValue)] = UInt32(number) + 1
     entries.store(index, entry)
-    return entry & ShadowEntryBits.writable != 0
+    return entry & EntryBits.writable != 0
   }
 
   public func unmap(_ index: ShadowEntryIndex) {
@@ -122,19 +122,19 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
       surplus[Int(index.rawValue)] = false
       return unmapUnknown(GuestFrame(UInt64(frame)))
     }
-    if method == .dirtyBit, old & ShadowEntryBits.dirty != 0 { log(frame) }
+    if method == .dirtyBit, old & EntryBits.dirty != 0 { log(frame) }
     if isTracked(.video, frame) { video.remove(index, frame) }
   }
 
   public func fault(_ index: ShadowEntryIndex) -> Bool {
     guard let frame = frame(index) else { return false }
     let entry = entries.load(index)
-    if entry & ShadowEntryBits.writable != 0 { return true }
-    guard entry & ShadowEntryBits.mayWrite != 0 else { return false }
+    if entry & EntryBits.writable != 0 { return true }
+    guard entry & SoftwareEntryBits.mayWrite != 0 else { return false }
     log(frame)
     let wasClosed = stage != .writing && isTracked(.video, frame)
     thaw(frame)
-    entries.set(index, ShadowEntryBits.writable)
+    entries.set(index, EntryBits.writable)
     if wasClosed { reopen() }
     return true
   }
@@ -144,8 +144,8 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
     for slot in video.slots {
       guard let index = video.entry(slot), let frame = frame(index), mayBeWritable(frame) else { continue }
       let entry = entries.load(index)
-      if entry & ShadowEntryBits.mayWrite != 0, entry & ShadowEntryBits.writable == 0 {
-        entries.set(index, ShadowEntryBits.writable)
+      if entry & SoftwareEntryBits.mayWrite != 0, entry & EntryBits.writable == 0 {
+        entries.set(index, EntryBits.writable)
       }
     }
   }
@@ -230,7 +230,8 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
       if tracker == .video { grow() }
       return .unchanged
     }
-    if tracker == .video { disturb() }
+    // After the report is handed over: until then, what was taken stays write-protected.
+    defer { if tracker == .video { disturb() } }
     guard take(DirtyReport(frames: tracked(tracker), words: draft.words.span)) else { return .refused }
     forget(tracker)
     return .taken
@@ -252,8 +253,8 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
 
   /// What is taken of an entry; in the last look before video memory is frozen, write access too.
   private func bits(closing: Bool) -> UInt64 {
-    (method == .dirtyBit ? ShadowEntryBits.dirty : ShadowEntryBits.writable)
-      | (closing ? ShadowEntryBits.writable : 0)
+    (method == .dirtyBit ? EntryBits.dirty : EntryBits.writable)
+      | (closing ? EntryBits.writable : 0)
   }
 
   /// Thirty times a second, over thousands of entries of which few have anything to tell.
@@ -280,14 +281,14 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
   private func note(_ taken: UInt64, of frame: Int) {
     if taken == 0 { return }
     isUnflushed = true
-    if method == .dirtyBit, taken & ShadowEntryBits.dirty != 0 { log(frame) }
+    if method == .dirtyBit, taken & EntryBits.dirty != 0 { log(frame) }
   }
 
   /// Writes the report; false if it is empty.
   private func drawUp(_ tracker: DirtyTracker) -> Bool {
     let range = tracked(tracker)
     var any: UInt64 = 0
-    for word in FrameSet.words(of: range) {
+    for word in BitSet.words(of: range) {
       let bits = (logged[Int(tracker.rawValue)].words[word] | unknown.words[word]) & mask(range, word)
       draft.setWord(word, bits)
       any |= bits
@@ -298,7 +299,7 @@ public final class DirtyLogMachine<Entries: ShadowEntryAccess>: DirtyLog {
   /// What the tracker was told is told.
   private func forget(_ tracker: DirtyTracker) {
     let range = tracked(tracker)
-    for word in FrameSet.words(of: range) {
+    for word in BitSet.words(of: range) {
       let old = logged[Int(tracker.rawValue)].words[word]
       logged[Int(tracker.rawValue)].setWord(word, old & ~mask(range, word))
     }

@@ -3,15 +3,6 @@
 import Interfaces
 import Synchronization
 
-/// Bits of an entry. Source: Intel SDM volume 3, table 4-20; bit 9 is left to software.
-public enum ShadowEntryBits {
-  public static let present: UInt64 = 1 << 0
-  public static let writable: UInt64 = 1 << 1
-  public static let dirty: UInt64 = 1 << 6
-  /// Whether the guest's own entry lets it write.
-  public static let mayWrite: UInt64 = 1 << 9
-}
-
 /// How the dirty log touches entries, which processors change at the same time: one atomic access a call.
 ///
 /// `ShadowEntries` makes the real accesses. A conformance driver supplies one that records them, and lets processors run

@@ -37,12 +37,12 @@ extension ShadowMachine {
       if old.isPresent { leave(entry, list(old, pages[page(of: entry)].level)) }
       if new.isPresent { join(entry, list(new, pages[page(of: entry)].level)) }
     }
-    word(entry).pointee = new.rawValue | old.rawValue & ShadowTableEntry.queued
+    word(entry).pointee = new.rawValue | old.rawValue & SoftwareEntryBits.queued
     if !old.isQueued, !old.isWithin(new) { enqueue(entry) }
   }
 
   private func enqueue(_ entry: EntryNumber) {
-    word(entry).pointee |= ShadowTableEntry.queued
+    word(entry).pointee |= SoftwareEntryBits.queued
     queue[queueCount] = entry
     queueCount += 1
     // More than is ever queued at a small scope: storing early is always right.

@@ -22,11 +22,12 @@ extension GuestTableEntry {
 }
 
 extension ShadowTableEntry {
-  /// Of an entry whose downgrade is not stored yet: a bit that processors ignore.
-  static let queued: UInt64 = 1 << 9
-  @inline(__always) var isQueued: Bool { has(Self.queued) }
+  /// Whether the entry's downgrade is not stored yet.
+  @inline(__always) var isQueued: Bool { has(SoftwareEntryBits.queued) }
   /// What processors make of it.
-  @inline(__always) var settled: ShadowTableEntry { ShadowTableEntry(rawValue: rawValue & ~Self.queued) }
+  @inline(__always) var settled: ShadowTableEntry {
+    ShadowTableEntry(rawValue: rawValue & ~SoftwareEntryBits.queued)
+  }
 
   /// Whether `other` gives all that `self` gives.
   @inline(__always) func isWithin(_ other: ShadowTableEntry) -> Bool {

@@ -52,7 +52,7 @@ private final class FrameBufferWatch {
     log = OptimisedDirtyLog(
       ShadowEntries(UnsafeMutableRawPointer(entries), count: Self.frames), frames: Self.frames, limit: limit)
     for frame in 0..<Self.frames {
-      let word = UInt64(frame + 1) << 12 | ShadowEntryBits.present | ShadowEntryBits.writable
+      let word = UInt64(frame + 1) << 12 | EntryBits.present | EntryBits.writable
       log.map(ShadowEntryIndex(UInt32(frame)), word, frame: GuestFrame(UInt64(frame)))
     }
     _ = log.track(.video, 0..<Self.frames)
@@ -85,7 +85,7 @@ private final class FrameBufferWatch {
       precondition(log.stage == .frozen)
     }
     return best { round in
-      for frame in 0..<writes { entries[frame] |= ShadowEntryBits.dirty }
+      for frame in 0..<writes { entries[frame] |= EntryBits.dirty }
       _ = log.report(
         .video, flush: {},
         { report in
@@ -95,7 +95,7 @@ private final class FrameBufferWatch {
           return true
         })
       // Idle stays idle, and does not freeze.
-      if !isFrozen, writes == 0, round % 100 == 99 { entries[0] |= ShadowEntryBits.dirty }
+      if !isFrozen, writes == 0, round % 100 == 99 { entries[0] |= EntryBits.dirty }
     }
   }
 
