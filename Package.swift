@@ -44,6 +44,7 @@ let package = Package(
     .executable(name: "FuzzGrants", targets: ["FuzzGrants"]),
     .executable(name: "FuzzEventChannels", targets: ["FuzzEventChannels"]),
     .executable(name: "FuzzSelfBalloon", targets: ["FuzzSelfBalloon"]),
+    .executable(name: "FuzzDirtyLog", targets: ["FuzzDirtyLog"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
     .library(name: "Machines", targets: ["Machines"]),
   ],
@@ -78,6 +79,7 @@ let package = Package(
     fuzzer("Grants"),
     fuzzer("EventChannels"),
     fuzzer("SelfBalloon"),
+    fuzzer("DirtyLog"),
     // Bugs for the drivers to find, and the fuzz target that must find them.
     .target(
       name: "PlantedBugs", dependencies: ["Conformance", "Machines", "Interfaces"], path: "Tests/PlantedBugs",

@@ -35,4 +35,16 @@ import Testing
     #expect(back.holds && back.states == 200_704, "\(back)")
     #expect(front.holds && front.states == 29_184, "\(front)")
   }
+
+  @Test("of a dirty log: every state, every access")
+  func dirtyLog() {
+    // By scope: states that the log is driven to, all states, transitions.
+    let expected = [(14178, 61810, 345_509), (20743, 49107, 506_409)]
+    for (scope, counts) in zip(DirtyLogExplorationScope.all, expected) {
+      let report = DirtyLogExploration(TappedDirtyLog.self, scope).run()
+      #expect(report.holds, "\(report)")
+      #expect(report.states == counts.0 && report.reachable == counts.1, "\(report)")
+      #expect(report.transitions == counts.2, "\(report)")
+    }
+  }
 }

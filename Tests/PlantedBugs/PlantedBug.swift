@@ -13,6 +13,7 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
 
   public static let all: [PlantedBug] =
     rings + streams + GrantBug.allCases.map(grants) + EventBug.allCases.map(events) + selfBalloons
+    + dirtyLogs
 
   private static let rings = [
     ring(PlantedBackSide<0>.self, .unboundedProducer), ring(PlantedBackSide<1>.self, .boundWithoutUnanswered),
@@ -26,6 +27,24 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
     stream(PlantedStreamReader<2>.self, .indexOffByOne), stream(PlantedStreamReader<3>.self, .doubleFetch),
     stream(PlantedStreamReader<4>.self, .oneByteShort),
   ]
+
+  private static let dirtyLogs = [
+    dirtyLog(PlantedDirtyLog<0>.self, .unflushed), dirtyLog(PlantedDirtyLog<1>.self, .lostRefusal),
+    dirtyLog(PlantedDirtyLog<2>.self, .unknownInverted), dirtyLog(PlantedDirtyLog<3>.self, .togglesLog),
+    dirtyLog(PlantedDirtyLog<4>.self, .tornClear), dirtyLog(PlantedDirtyLog<5>.self, .lostWithEntry),
+    dirtyLog(PlantedDirtyLog<6>.self, .ignoresReadOnly), dirtyLog(PlantedDirtyLog<7>.self, .noLastLook),
+    dirtyLog(PlantedDirtyLog<8>.self, .staysFrozen), dirtyLog(PlantedDirtyLog<9>.self, .firstEntryOnly),
+  ]
+
+  private static func dirtyLog<Side: DirtyLogSide>(_ side: Side.Type, _ bug: DirtyLogBug) -> PlantedBug {
+    PlantedBug(description: "DirtyLog, \(bug)", trial: .dirtyLog(side)) {
+      var reports: [ExhaustiveReport] = []
+      for scope in DirtyLogExplorationScope.all where reports.last?.divergence == nil {
+        reports.append(DirtyLogExploration(side, scope).run(countsReachable: false))
+      }
+      return reports
+    }
+  }
 
   private static let selfBalloons = [
     selfBalloon(PlantedController<0>.self, .shareRoundedDown),

@@ -41,6 +41,10 @@ public struct ExhaustiveComparison: Sendable {
     ExhaustiveComparison { SelfBalloonExploration(SelfBalloonController.self).run(progress: $0) }
   ]
 
+  static let dirtyLogs = DirtyLogExplorationScope.all.map { scope in
+    ExhaustiveComparison { DirtyLogExploration(TappedDirtyLog.self, scope).run(progress: $0) }
+  }
+
   static let grantTables = [ExhaustiveComparison { GrantsExploration().run(progress: $0) }]
 
   static let eventChannels = EventsExplorationScope.all.map { scope in
@@ -61,5 +65,6 @@ public struct ComparedMachine: Sendable {
     ComparedMachine(exhaustive: ExhaustiveComparison.grantTables, fuzzTarget: .grants),
     ComparedMachine(exhaustive: ExhaustiveComparison.eventChannels, fuzzTarget: .eventChannels),
     ComparedMachine(exhaustive: ExhaustiveComparison.selfBalloons, fuzzTarget: .selfBalloon),
+    ComparedMachine(exhaustive: ExhaustiveComparison.dirtyLogs, fuzzTarget: .dirtyLog),
   ]
 }

@@ -20,12 +20,18 @@ protocol ExploredSide: AnyObject {
   var beginnings: [[UInt64]] { get }
   /// Who may take a step of the specification.
   func actor(of action: Int, _ arguments: [UInt64]) -> StepActor
+  /// Whether anybody takes the step at the scope of the comparison; otherwise it is left out on both sides.
+  func isInScope(_ action: Int, _ arguments: [UInt64]) -> Bool
   /// The operations that may begin where the oracle stands.
   func begin(_ visit: (Control) throws(Divergence) -> Void) throws(Divergence)
   /// Runs an operation one access further, or to its end; the oracle stands where the operation does.
   func resume(_ control: Control) throws(Divergence) -> Resumption<Control>
   /// "back take": for a trace.
   func describe(_ control: Control) -> String
+}
+
+extension ExploredSide {
+  func isInScope(_ action: Int, _ arguments: [UInt64]) -> Bool { true }
 }
 
 enum StepActor {
@@ -52,24 +58,27 @@ private struct ExploredStep {
   let count: Int
   let first: UInt64
   let second: UInt64
+  let third: UInt64
 
   init(_ action: Int, _ arguments: [UInt64], _ actor: StepActor) {
-    precondition(arguments.count <= 2, "steps of at most two arguments")
+    precondition(arguments.count <= 3, "steps of at most three arguments")
     self.action = action
     self.actor = actor
     count = arguments.count
     first = arguments.first ?? 0
     second = arguments.count > 1 ? arguments[1] : 0
+    third = arguments.count > 2 ? arguments[2] : 0
   }
 
   func run(on simulator: Simulator) -> Bool {
     if count > 0 { simulator.setArgument(0, to: first) }
     if count > 1 { simulator.setArgument(1, to: second) }
+    if count > 2 { simulator.setArgument(2, to: third) }
     return simulator.run(action)
   }
 
   func describe(in specification: Specification) -> String {
-    SpecificationStep(action: action, arguments: Array([first, second].prefix(count)), results: [])
+    SpecificationStep(action: action, arguments: Array([first, second, third].prefix(count)), results: [])
       .describe(in: specification)
   }
 }
@@ -110,9 +119,8 @@ final class JointExploration<Side: ExploredSide> {
     packing = StatePacking(layout)
     steps = ContiguousArray(
       layout.specification.actions.indices.flatMap { action in
-        layout.specification.argumentLists(of: action, at: layout).map {
-          ExploredStep(action, $0, side.actor(of: action, $0))
-        }
+        layout.specification.argumentLists(of: action, at: layout).filter { side.isInScope(action, $0) }
+          .map { ExploredStep(action, $0, side.actor(of: action, $0)) }
       })
     // Address space, taken up as it is used.
     guard let nodes = StateStore(words: packing.words + 1, memoryLimit: 3 << 30),
