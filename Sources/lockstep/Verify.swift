@@ -103,7 +103,7 @@ struct Verify: ParsableCommand {
     if !noCache {
       verifier.memory = AnswerFile(folder: cache ?? Self.cacheFolder)
       if let program = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe")) {
-        verifier.programHash = ContentHash(of: program.base64EncodedString())
+        verifier.programHash = ContentHash(of: program.bytes)
       }
     }
     return verifier

@@ -13,6 +13,12 @@ public struct ContentHash: Hashable, Sendable, Codable, CustomStringConvertible 
     description = text.withUTF8 { Self.digest($0) }
   }
 
+  public init(of bytes: RawSpan) {
+    description = bytes.withUnsafeBytes { bytes in
+      bytes.withMemoryRebound(to: UInt8.self) { Self.digest($0) }
+    }
+  }
+
   public init(from decoder: any Decoder) throws {
     description = try decoder.singleValueContainer().decode(String.self)
   }

@@ -102,15 +102,17 @@ public struct Prover: Sendable {
     let attempt = Attempt(problem, claim, limit: options.instanceLimit)
     _ = attempt.grow()
     var rounds = 1
+    var obligation = attempt.obligation()
     var question = Question(attempt, self, context)
     while true {
-      let answer = question.ask()
+      let answer = question.ask(obligation)
       if answer != .unsatisfiable, rounds < options.roundLimit, attempt.grow() {
         rounds += 1
+        obligation = attempt.obligation()
         continue
       }
       return Proof(
-        obligation: question.obligation, verdict: question.verdict(answer),
+        obligation: obligation, verdict: question.verdict(answer),
         milliseconds: (ContinuousClock.now - start) / .milliseconds(1), isCached: question.isCached,
         core: question.core)
     }
@@ -122,7 +124,6 @@ public struct Prover: Sendable {
     private let prover: Prover
     private let context: LazyContext
     private var solver: Solver?
-    private(set) var obligation: Obligation
     private(set) var isCached = true
     private(set) var core: String?
 
@@ -130,11 +131,10 @@ public struct Prover: Sendable {
       self.attempt = attempt
       self.prover = prover
       self.context = context
-      obligation = attempt.obligation()
     }
 
-    mutating func ask() -> Satisfiability {
-      obligation = attempt.obligation()
+    /// - Parameter obligation: the claim as the attempt has it now.
+    mutating func ask(_ obligation: Obligation) -> Satisfiability {
       if let known = prover.memory?.answer(of: SolverContext.version, to: obligation.hash) { return known }
       isCached = false
       let answer = solve()
@@ -157,7 +157,8 @@ public struct Prover: Sendable {
       let answer = solver.check()
       if isTracked, answer == .unsatisfiable {
         core = attempt.elaborator.smtLIB(
-          solver.core.map { assertions[$0] }, title: ["core of: " + obligation.title])
+          solver.core.map { assertions[$0] },
+          title: ["core of: " + attempt.claim.title(in: prover.problem.specification)])
       }
       return answer
     }
