@@ -41,13 +41,19 @@ public struct Theory: Sendable {
   public let theorems: [Claimed]
   /// What is proved only so that the theorems can be: the strengthening.
   public let lemmas: [Claimed]
+  /// What must come about in the end, by name: explored at the subject's scope for it, under weak fairness.
+  public let eventualities: [String]
   /// What other machines guarantee, by the names of their theorems.
   public let relies: [Reliance]
 
-  public init(subject: Subject, theorems: [Claimed], lemmas: [Claimed], relies: [Reliance] = []) {
+  public init(
+    subject: Subject, theorems: [Claimed], lemmas: [Claimed], eventualities: [String] = [],
+    relies: [Reliance] = []
+  ) {
     self.subject = subject
     self.theorems = theorems
     self.lemmas = lemmas
+    self.eventualities = eventualities
     self.relies = relies
   }
 
@@ -70,8 +76,12 @@ public struct Theory: Sendable {
         $0.invariant == reliance.invariant && $0.method == .induction
       }
     }
+    let differing = Set(found.liveness.map(\.name)).symmetricDifference(eventualities).sorted()
     let unclaimed = found.theorems.map(\.invariant).filter { !names.contains($0) }
     return missing
+      + differing.map {
+        "\"\($0)\" must come about in one of the specification and Proofs, and not in the other"
+      }
       + unproved.map { "it relies on \"\($0.invariant)\", which \($0.machine)'s theory does not prove" }
       + unclaimed.map { "\"\($0)\" is not among the theorems that Proofs lists" }
   }

@@ -25,4 +25,8 @@ public let eventChannelsTheory = Theory(
     .proved("a handler that runs is not interrupted"),
     .proved("a vCPU that is blocked takes up-calls"),
     .proved("words are held only while they are looked at"),
+  ],
+  eventualities: [
+    "an event is told of", "an up-call that can be taken is made", "who is blocked wakes for an event",
+    "who polls a port is woken for it", "an event is handled",
   ])

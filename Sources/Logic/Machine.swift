@@ -29,6 +29,8 @@ open class Machine {
   /// Facts about the variables declared `@Var(anyOf:)`, over all indices.
   open var assumptions: [Invariant] { [] }
   open var rules: [Rule] { [] }
+  /// What must come about in the end, if what can go on does.
+  open var liveness: [LeadsTo] { [] }
 
   private var tracer: Tracer?
 
@@ -44,7 +46,7 @@ open class Machine {
     defer { self.tracer = nil }
     let specification = Specification(
       name: name, components: components, actions: actions, invariants: invariants, witnesses: witnesses,
-      assumptions: assumptions, rules: rules)
+      assumptions: assumptions, rules: rules, liveness: liveness)
     try specification.validate()
     return specification
   }
@@ -182,15 +184,40 @@ open class Machine {
     return Witness(name: name, bound: bound, body: condition, site: Site(file, line))
   }
 
+  /// What leads to what: wherever `from` holds, `to` holds there or later, in every run in which no step that is
+  /// named in `fair` stays possible for ever without being taken.
+  public final func leadsTo<each A: ScalarValue>(
+    _ name: String, _ rule: String? = nil, fair: [Fairness], file: StaticString = #fileID, line: UInt = #line,
+    _ body: (repeat each A) -> (from: Bit, to: Bit)
+  ) -> LeadsTo {
+    let (bound, condition) = bind(body)
+    return LeadsTo(
+      name: name, rule: rule, bound: bound, from: condition.from.node, to: condition.to.node, fair: fair,
+      site: Site(file, line))
+  }
+
+  /// Steps that must be taken only where a condition on their arguments holds.
+  public final func fair<each A: ScalarValue>(_ action: String, where body: (repeat each A) -> Bit)
+    -> Fairness
+  {
+    let (bound, condition) = quantified(body)
+    return Fairness(action, bound: bound, condition: condition)
+  }
+
   private func quantified<each A: ScalarValue>(_ body: (repeat each A) -> Bit) -> ([Node], Node) {
+    let (bound, condition) = bind(body)
+    return (bound, condition.node)
+  }
+
+  private func bind<each A: ScalarValue, R>(_ body: (repeat each A) -> R) -> ([Node], R) {
     var bound: [Node] = []
     func variable<T: ScalarValue>(_ type: T.Type) -> T {
       let node = Node(.bound("x\(bound.count)"), T.sort)
       bound.append(node)
       return T(node: node)
     }
-    let condition = body(repeat variable((each A).self)).node
-    return (bound, condition)
+    let value = body(repeat variable((each A).self))
+    return (bound, value)
   }
 }
 

@@ -14,6 +14,6 @@ extension Specification {
   public func replacingInvariants(with invariants: [Invariant]) -> Specification {
     Specification(
       name: name, components: components, actions: actions, invariants: invariants, witnesses: witnesses,
-      assumptions: assumptions, rules: [])
+      assumptions: assumptions, rules: [], liveness: [])
   }
 }

@@ -9,7 +9,7 @@ extension Specification {
       roots += action.next.sorted { $0.key < $1.key }.map(\.value)
     }
     roots += (invariants + assumptions).map(\.body)
-    roots += witnesses.map(\.body)
+    roots += witnesses.map(\.body) + liveness.flatMap { [$0.from, $0.to] + $0.fair.compactMap(\.condition) }
     return roots
   }
 

@@ -6,6 +6,7 @@ extension Specification {
     try unique(actions.map(\.name), "actions")
     try unique(invariants.map(\.name), "invariants")
     try unique(witnesses.map(\.name), "witnesses")
+    try unique(liveness.map(\.name), "eventualities")
     try unique(components.map(\.name), "variables")
     guard !components.isEmpty else { throw SpecificationError("\(name): no @Var and so no state") }
     for action in actions {
@@ -13,7 +14,19 @@ extension Specification {
       try closed(plain + action.results.map(\.node), "action \(action.name)")
       try ghostsStayOut(of: action)
     }
-    let names = Set(invariants.map(\.name) + actions.map(\.name))
+    for item in liveness {
+      for fairness in item.fair {
+        guard let action = actions.first(where: { $0.name == fairness.action }) else {
+          throw SpecificationError(
+            "\(name): \"\(item.name)\" is fair to \(fairness.action), which is no action")
+        }
+        guard fairness.condition == nil || fairness.bound.map(\.sort) == action.parameters.map(\.sort) else {
+          throw SpecificationError(
+            "\(name): \"\(item.name)\" is fair to \(action.name) where something holds of other arguments")
+        }
+      }
+    }
+    let names = Set(invariants.map(\.name) + actions.map(\.name) + liveness.map(\.name))
     for rule in rules {
       for enforcer in rule.enforcedBy where !names.contains(enforcer) {
         throw SpecificationError(
@@ -21,7 +34,8 @@ extension Specification {
       }
     }
     let numbers = Set(rules.map(\.number))
-    for rule in invariants.compactMap(\.rule) + actions.flatMap({ $0.guards.compactMap(\.rule) })
+    for rule in invariants.compactMap(\.rule) + liveness.compactMap(\.rule)
+      + actions.flatMap({ $0.guards.compactMap(\.rule) })
     where !numbers.contains(rule) {
       throw SpecificationError("\(name): rule \(rule) is named in the text and not among the rules")
     }

@@ -89,6 +89,7 @@ public struct Specification: Sendable {
   /// Facts about components that no action changes; they restrict the initial states.
   public let assumptions: [Invariant]
   public let rules: [Rule]
+  public let liveness: [LeadsTo]
 
   /// The index of the action called `name`.
   public func actionIndex(_ name: String) -> Int? { actions.firstIndex { $0.name == name } }

@@ -40,16 +40,19 @@ public struct Subject: Sendable {
   public let make: @Sendable () -> Machine
   /// Scopes to explore, the one for every day first.
   public let scopes: [Scope]
+  /// Where it is explored what must come about in the end: every state and step of it, no renaming spared.
+  public let livenessScope: Scope
   public let mutants: [HandMutant]
   public let equivalents: [EquivalentMutant]
 
   public init(
-    _ name: String, scopes: [Scope], mutants: [HandMutant], equivalents: [EquivalentMutant] = [],
-    make: @escaping @Sendable () -> Machine
+    _ name: String, scopes: [Scope], livenessScope: Scope? = nil, mutants: [HandMutant],
+    equivalents: [EquivalentMutant] = [], make: @escaping @Sendable () -> Machine
   ) {
     self.name = name
     self.make = make
     self.scopes = scopes
+    self.livenessScope = livenessScope ?? scopes.first ?? .small
     self.mutants = mutants
     self.equivalents = equivalents
   }

@@ -29,6 +29,13 @@ struct Explore: ParsableCommand {
   @Flag(name: .long, help: "Tell apart states that differ only by a renaming.")
   var noSymmetry = false
 
+  @Flag(
+    name: .long,
+    help:
+      "Look whether what must come about in the end does, in every run that is fair, instead of at invariants."
+  )
+  var liveness = false
+
   @Option(name: .long, help: ArgumentHelp("Write a counterexample as a Swift test.", valueName: "file"))
   var saveTest: String?
 
@@ -40,6 +47,11 @@ struct Explore: ParsableCommand {
     var isComplete = true
     for subject in try chosenSubjects(machines) {
       let specification = try subject.specification(mutant: mutant)
+      if liveness {
+        let scopes = scope.isEmpty ? [subject.livenessScope] : try subject.scopes(scope)
+        for scope in scopes where try !checkLiveness(specification, scope) { isViolated = true }
+        continue
+      }
       for (number, scope) in try subject.scopes(scope).enumerated() {
         let exploration = try explore(specification, scope)
         let line = ExplorationLine(exploration, owesWitnesses: number == 0)
@@ -49,6 +61,19 @@ struct Explore: ParsableCommand {
     }
     if isViolated { throw ExitStatus.violated.code }
     if !isComplete { throw ExitStatus.couldNotRun.code }
+  }
+
+  /// Whether all that must come about does.
+  private func checkLiveness(_ specification: Specification, _ scope: Scope) throws -> Bool {
+    do {
+      let check = try LivenessCheck(specification, scope: scope, memoryLimit: memory << 20)
+      let results = check.results()
+      for result in results { try reporting.json ? printJSON(result) : print(result.text) }
+      if results.isEmpty, !reporting.json { print("\(specification.name): nothing must come about") }
+      return results.allSatisfy(\.holds)
+    } catch let error as SpecificationError {
+      throw CouldNotRun("\(error)")
+    }
   }
 
   private func explore(_ specification: Specification, _ scope: Scope) throws -> Exploration {

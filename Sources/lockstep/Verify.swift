@@ -126,6 +126,15 @@ struct Verify: ParsableCommand {
   }
 }
 
+extension LivenessResult {
+  /// A line, and the run that never comes to it if there is one.
+  var text: String {
+    let line = "in the end, under weak fairness, at scope \(scope): \(name)"
+    guard let reason else { return "\(line): holds" }
+    return ["\(line): NO: \(reason)", counterexample?.description].compactMap { $0 }.joined(separator: "\n")
+  }
+}
+
 extension Verification {
   /// The machine's part of the matrix.
   var text: String {
@@ -145,7 +154,7 @@ extension Verification {
       "\(machine): canary \(canaryFound ? "found" : "NOT FOUND")",
       table(["invariant", "rule", "method", "size", "proved", "confirmed", "time"], rows),
     ]
-    lines += complaints
+    lines += liveness.map(\.text) + complaints
     lines += theorems.flatMap { unproved(of: $0) }
     if let counterexample { lines.append("\(counterexample)") }
     return lines.joined(separator: "\n") + "\n"

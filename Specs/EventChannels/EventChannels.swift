@@ -315,4 +315,5 @@ public class EventChannels: EventChannelsState {
   public override var invariants: [Invariant] { claims }
   public override var witnesses: [Witness] { sightings }
   public override var rules: [Rule] { statedRules }
+  public override var liveness: [LeadsTo] { eventualities }
 }

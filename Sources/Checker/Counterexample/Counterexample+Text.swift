@@ -28,9 +28,10 @@ extension Counterexample: CustomStringConvertible {
   }
 
   private var verdict: [String] {
-    guard violation.kind == .invariant else { return ["deadlock: \(violation.name)"] }
+    guard violation.kind != .deadlock else { return ["deadlock: \(violation.name)"] }
     let indices = violation.indices.map { "\($0.name) = \($0.text)" }.joined(separator: ", ")
-    var lines = ["violated: \(violation.name)" + (indices.isEmpty ? "" : " for \(indices)")]
+    let stay = violation.endless.map { $0 == 1 ? ["… and stands still"] : ["… and goes on in \($0) states"] }
+    var lines = (stay ?? []) + ["violated: \(violation.name)" + (indices.isEmpty ? "" : " for \(indices)")]
     if let rule = violation.rule {
       lines.append("    rule: \(rule)" + (violation.ruleText.map { " \($0)" } ?? ""))
     }

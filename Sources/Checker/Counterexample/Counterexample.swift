@@ -39,10 +39,10 @@ public struct Counterexample: Sendable, Hashable, Codable {
 
   /// What the last state breaks.
   public struct Violation: Sendable, Hashable, Codable {
-    public enum Kind: String, Sendable, Codable { case invariant, deadlock }
+    public enum Kind: String, Sendable, Codable { case invariant, deadlock, liveness }
 
     public let kind: Kind
-    /// The invariant's name.
+    /// The invariant's name, or the eventuality's.
     public let name: String
     /// The rule's number, and what it says.
     public let rule: String?
@@ -50,6 +50,8 @@ public struct Counterexample: Sendable, Hashable, Codable {
     public let site: Site?
     /// The indices at which the invariant fails.
     public let indices: [Named]
+    /// liveness: how many states a fair run need never leave, of which the last one shown is one.
+    public var endless: Int?
   }
 
   public let specification: String
@@ -128,6 +130,21 @@ extension Counterexample.Violation {
     self.indices = zip(invariant.bound, indices).enumerated().map { position, pair in
       Counterexample.Named("x\(position)", pair.1, pair.0.sort)
     }
+  }
+
+  /// What must come about does not: a fair run may stay in some states for ever.
+  public init(
+    of claim: LeadsTo, at indices: [UInt64], staysIn states: Int, in specification: Specification
+  ) {
+    kind = .liveness
+    name = claim.name
+    rule = claim.rule
+    ruleText = specification.rules.first { $0.number == claim.rule }?.text
+    site = claim.site
+    self.indices = zip(claim.bound, indices).enumerated().map { position, pair in
+      Counterexample.Named("x\(position)", pair.1, pair.0.sort)
+    }
+    endless = states
   }
 
   /// No action is possible.

@@ -5,9 +5,13 @@ import Logic
 extension Explorer {
   /// The way to a state, in steps of the machine as it is: where states were taken up to renaming, names are those of
   /// one run.
-  func counterexample(to number: Int, _ violation: Counterexample.Violation) -> Counterexample {
+  /// - Parameter rest: states that the run goes on to, each found from the one before.
+  func counterexample(
+    to number: Int, then rest: [Int] = [], _ violation: Counterexample.Violation
+  ) -> Counterexample {
     var chain = [number]
     while let parent = store.parent(of: chain[0]) { chain.insert(parent, at: 0) }
+    chain += rest
     let interpreter = Interpreter(layout)
     let initial = packed.unpack(store.state(chain[0]))
     var state = initial

@@ -82,6 +82,21 @@ package final class StateStore {
   @inline(__always)
   func touch(_ hash: UInt64) -> UInt64 { table.base[Int(truncatingIfNeeded: hash) & tableMask] }
 
+  /// The number of a state that was added; nil if it was not.
+  func number(of state: UnsafePointer<UInt64>) -> Int? {
+    let hash = hash(state)
+    var position = Int(truncatingIfNeeded: hash) & tableMask
+    while table.base[position] != 0 {
+      let entry = table.base[position]
+      if entry & 0xFFFF_FFFF_0000_0000 == hash & 0xFFFF_FFFF_0000_0000 {
+        let number = Int(entry & 0xFFFF_FFFF) &- 1
+        if isEqual(self.state(number), state) { return number }
+      }
+      position = (position &+ 1) & tableMask
+    }
+    return nil
+  }
+
   /// Adds a state if it is new.
   /// - Returns: its number; nil where memory ends.
   @inline(__always)

@@ -54,6 +54,8 @@ public struct Verification: Sendable, Codable {
   public let explored: [ExploredScope]
   public let counterexample: Counterexample?
   public let theorems: [Theorem]
+  /// What must come about in the end, at the scope where that is explored.
+  public var liveness: [LivenessResult] = []
   /// Whether a false invariant was refuted, by exploration and by induction.
   public let canaryFound: Bool
   public let solvers: [String]
@@ -78,7 +80,7 @@ public struct Verification: Sendable, Codable {
 
   /// Whether no claim is violated, and the alarms ring.
   public var holds: Bool {
-    explored.allSatisfy(\.holds) && canaryFound && complaints.isEmpty
+    explored.allSatisfy(\.holds) && canaryFound && complaints.isEmpty && liveness.allSatisfy(\.holds)
       && theorems.allSatisfy { $0.method == .induction || $0.method == .exploration }
   }
   /// Proved obligations that rest on one solver's word.

@@ -37,7 +37,9 @@ public struct Verifier: Sendable {
         var explored: [Explored] = []
         for (subject, specification) in work {
           progress("\(subject.name): exploring")
-          explored.append(try self.explore(specification, at: Self.scopes(of: subject)))
+          var found = try self.explore(specification, at: Self.scopes(of: subject))
+          found.liveness = try self.liveness(of: specification, at: subject.livenessScope)
+          explored.append(found)
         }
         return .explorations(explored)
       } catch {
@@ -68,11 +70,12 @@ public struct Verifier: Sendable {
   private func result(
     _ subject: Subject, _ specification: Specification, _ explored: Explored, _ proved: Proved
   ) -> Result {
-    let verification = Verification(
+    var verification = Verification(
       machine: subject.name, explored: explored.scopes, counterexample: explored.counterexample,
       theorems: theorems(specification, proved, explored),
       canaryFound: explored.foundCanary && proved.foundCanary,
       solvers: [SolverContext.version] + (second.map { [$0.name] } ?? []), seconds: proved.seconds)
+    verification.liveness = explored.liveness
     return Result(
       verification: verification, certificate: Certificate(of: specification, proved.induction),
       obligations: proved.induction.parts.flatMap(\.proofs).map(\.obligation))
@@ -84,6 +87,7 @@ public struct Verifier: Sendable {
     var scopes: [ExploredScope] = []
     var counterexample: Counterexample?
     var foundCanary = false
+    var liveness: [LivenessResult] = []
   }
 
   private static func scopes(of subject: Subject) -> [Scope] {
@@ -114,6 +118,25 @@ public struct Verifier: Sendable {
       explored.foundCanary = found.counterexample?.violation.name == canary.invariants[0].name
     }
     return explored
+  }
+
+  /// Found out anew, or remembered if all of it held.
+  private func liveness(of specification: Specification, at scope: Scope) throws(SpecificationError)
+    -> [LivenessResult]
+  {
+    if specification.liveness.isEmpty { return [] }
+    let key = key(specification, scope)
+    let decoder = JSONDecoder()
+    if let key, let note = memory?.note(about: key, by: "liveness"),
+      let known = try? decoder.decode([LivenessResult].self, from: Data(note.utf8))
+    {
+      return known
+    }
+    let results = try LivenessCheck(specification, scope: scope).results()
+    if let key, results.allSatisfy(\.holds), let note = try? JSONEncoder().encode(results) {
+      memory?.keep(String(decoding: note, as: UTF8.self), about: key, by: "liveness")
+    }
+    return results
   }
 
   private func key(_ specification: Specification, _ scope: Scope) -> ContentHash? {

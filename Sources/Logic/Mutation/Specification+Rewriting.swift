@@ -28,7 +28,7 @@ extension Specification {
     Specification(
       name: name, components: components ?? self.components, actions: actions ?? self.actions,
       invariants: invariants ?? self.invariants, witnesses: witnesses ?? self.witnesses,
-      assumptions: assumptions, rules: rules)
+      assumptions: assumptions, rules: rules, liveness: liveness)
   }
 }
 
