@@ -19,19 +19,28 @@ let fast: [SwiftSetting] =
     .unsafeFlags(["-enforce-exclusivity=unchecked"]),
   ]
 
-/// A test target; every one lives in `Tests/<Name>Tests`.
+/// Modules whose insides tests reach: in release builds too, so that tests and `lockstep` are one build.
+let testable: [SwiftSetting] = strict + [.unsafeFlags(["-enable-testing"], .when(configuration: .release))]
+
+/// A test target; every one lives in `Tests/<Name>Tests`. Only what is tested is worth optimising.
 func tests(_ name: String, _ dependencies: [Target.Dependency], fixtures: [String] = []) -> Target {
   .testTarget(
     name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", exclude: fixtures,
-    swiftSettings: strict)
+    swiftSettings: strict + [.unsafeFlags(["-Onone"], .when(configuration: .release))])
 }
 
-/// A coverage-guided fuzz target. Without `-sanitize=fuzzer` it links to a small driver that replays files.
-func fuzzer(_ name: String) -> Target {
+/// What a build of the fuzz targets instruments, such as "fuzzer,address": the machines and what drives them. The
+/// specifications beside them stay as fast as they are, and their branches do not count as something found.
+let sanitizers = Context.environment["LOCKSTEP_SANITIZE"].map { ["-sanitize=\($0)"] } ?? []
+let instrumented: [SwiftSetting] = [.unsafeFlags(sanitizers)]
+
+/// A coverage-guided fuzz target. Without LOCKSTEP_SANITIZE it links to a small driver that replays files.
+func fuzzer(_ name: String, _ dependencies: [Target.Dependency] = ["Conformance", "CFuzzMain"]) -> Target {
   .executableTarget(
-    name: "Fuzz\(name)", dependencies: ["Conformance", "CFuzzMain"], path: "Fuzz/\(name)",
-    exclude: ["corpus", "regressions"],
-    swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])])
+    name: "Fuzz\(name)", dependencies: dependencies, path: "Fuzz/\(name)",
+    exclude: name == "Planted" ? [] : ["corpus", "regressions"],
+    swiftSettings: strict + instrumented + [.unsafeFlags(["-parse-as-library"])],
+    linkerSettings: [.unsafeFlags(sanitizers)])
 }
 
 let package = Package(
@@ -58,8 +67,8 @@ let package = Package(
     .target(name: "CFuzzMain", path: "Fuzz/Driver"),
 
     // What the two sides share, and the optimised side. No dependencies: they also build as Embedded Swift.
-    .target(name: "Interfaces", swiftSettings: strict),
-    .target(name: "Machines", dependencies: ["Interfaces"], swiftSettings: strict),
+    .target(name: "Interfaces", swiftSettings: strict + instrumented),
+    .target(name: "Machines", dependencies: ["Interfaces"], swiftSettings: strict + instrumented),
 
     // The specification side.
     .target(name: "Logic", swiftSettings: fast),
@@ -73,7 +82,7 @@ let package = Package(
     // Both sides together.
     .target(
       name: "Conformance", dependencies: ["Specs", "Machines", "Logic", "Checker", "Interfaces"],
-      swiftSettings: fast),
+      swiftSettings: fast + instrumented),
     fuzzer("Ring"),
     fuzzer("Stream"),
     fuzzer("Grants"),
@@ -83,24 +92,22 @@ let package = Package(
     // Bugs for the drivers to find, and the fuzz target that must find them.
     .target(
       name: "PlantedBugs", dependencies: ["Conformance", "Machines", "Interfaces"], path: "Tests/PlantedBugs",
-      swiftSettings: fast),
-    .executableTarget(
-      name: "FuzzPlanted", dependencies: ["PlantedBugs", "Conformance", "CFuzzMain"], path: "Fuzz/Planted",
-      swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]),
+      swiftSettings: fast + instrumented),
+    fuzzer("Planted", ["PlantedBugs", "Conformance", "CFuzzMain"]),
 
     // The hypervisor: nothing here depends on Logic, Checker or Z3.
     .target(name: "KVM", dependencies: ["CKVM", "Interfaces"], swiftSettings: strict),
     .target(
-      name: "Hypervisor", dependencies: ["KVM", "Machines", "Interfaces"], swiftSettings: strict),
+      name: "Hypervisor", dependencies: ["KVM", "Machines", "Interfaces"], swiftSettings: testable),
     .target(
       name: "Xenstore", dependencies: ["Hypervisor", "Machines", "Interfaces"],
-      swiftSettings: strict),
+      swiftSettings: testable),
     .target(
       name: "Devices", dependencies: ["Hypervisor", "Xenstore", "Machines", "Interfaces"],
-      swiftSettings: strict),
+      swiftSettings: testable),
     .target(
       name: "Toolstack", dependencies: ["Devices", "Xenstore", "Hypervisor"],
-      swiftSettings: strict),
+      swiftSettings: testable),
 
     .executableTarget(
       name: "lockstep",

@@ -4,13 +4,13 @@ import Foundation
 import Synchronization
 
 /// Independent pieces of work on a few threads.
-enum Workers {
+public enum Workers {
   /// Terms are walked recursively, and a solver recurses too: more stack than a thread has by default.
   private static let stackBytes = 256 << 20
 
   /// Does `work` for every index below `count`. Each thread first makes what it needs for itself (a solver's
   /// context, say) by `prepare`. The results are in the order of the indices, whatever the threads did.
-  static func map<Context, Result: Sendable>(
+  public static func map<Context, Result: Sendable>(
     _ count: Int, threads: Int, prepare: @escaping @Sendable () -> Context,
     work: @escaping @Sendable (Context, Int) -> Result
   ) -> [Result] {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Checker
 import Conformance
 import Foundation
+import Synchronization
 
 /// `lockstep conform`: the optimised machines beside the specifications.
 struct Conform: ParsableCommand {
@@ -25,50 +27,70 @@ struct Conform: ParsableCommand {
   @Flag(name: .long, help: "Leave the exhaustive comparison out.")
   var randomOnly = false
 
+  @Option(name: .long, help: "Comparisons that are made at a time.")
+  var threads = ProcessInfo.processInfo.activeProcessorCount
+
   @OptionGroup var reporting: ReportingOptions
+
+  /// What a comparison came to, as it is printed.
+  private struct Outcome: Sendable {
+    let text: String
+    let holds: Bool
+  }
 
   func run() throws {
     guard random >= 1 else { throw CouldNotRun("--random \(random): at least 1 operation") }
+    guard threads >= 1 else { throw CouldNotRun("--threads \(threads): at least 1") }
     let line = ProgressLine(reporting)
     let watched = Interruption.end { line.clear() }
     defer { withExtendedLifetime(watched) {} }
-    var holds = true
     let compared = try chosen(machines, from: ComparedMachine.all, named: \.name) {
       "no machine called \"\($0)\" is compared"
     }
-    for machine in compared {
-      if !randomOnly {
-        for comparison in machine.exhaustive {
-          holds = try exhaustive(comparison, of: machine, line) && holds
-        }
-      }
-      for index in machine.fuzzTarget.trials.indices {
-        holds = try random(index, of: machine.fuzzTarget, line) && holds
-      }
+    let comparisons = compared.flatMap { self.comparisons(of: $0, line) }
+    let output = OrderedOutput(line)
+    let outcomes = Workers.map(comparisons.count, threads: threads, prepare: {}) { _, index in
+      let outcome = Result { try comparisons[index]() }
+      output.put((try? outcome.get().text) ?? "", at: index)
+      return outcome
     }
-    if !holds { throw ExitStatus.violated.code }
+    if try !outcomes.allSatisfy({ try $0.get().holds }) { throw ExitStatus.violated.code }
+  }
+
+  /// Everything that is compared of one machine.
+  private func comparisons(of machine: ComparedMachine, _ line: ProgressLine)
+    -> [@Sendable () throws -> Outcome]
+  {
+    let exhaustive = (randomOnly ? [] : machine.exhaustive).map { comparison in
+      { @Sendable in try self.exhaustive(comparison, of: machine, line) }
+    }
+    return exhaustive
+      + machine.fuzzTarget.trials.indices.map { index in
+        { @Sendable in try self.random(index, of: machine.fuzzTarget, line) }
+      }
   }
 
   private func exhaustive(
     _ comparison: ExhaustiveComparison, of machine: ComparedMachine, _ line: ProgressLine
-  ) throws -> Bool {
+  ) throws -> Outcome {
     let start = ContinuousClock.now
     let report = comparison.run {
       line.show("\(machine.name), exhaustive: \($0.states) states, \($0.transitions) transitions")
     }
-    line.clear()
-    return try show(report, seconds: (ContinuousClock.now - start) / .seconds(1))
+    return Outcome(
+      text: try text(report, seconds: (ContinuousClock.now - start) / .seconds(1)), holds: report.holds)
   }
 
-  private func random(_ index: Int, of target: FuzzTarget, _ line: ProgressLine) throws -> Bool {
+  private func random(_ index: Int, of target: FuzzTarget, _ line: ProgressLine) throws -> Outcome {
     let trial = target.trials[index]
     let start = ContinuousClock.now
     let report = RandomDriver(trial, seed: seed).run(operations: random) {
       line.show("\(trial.name), random: \($0) of \(random) operations")
     }
-    line.clear()
     let saved = try report.failure.map { try save(FuzzTarget.input(index, $0.bytes), for: target) }
-    return try show(trial.name, report, seconds: (ContinuousClock.now - start) / .seconds(1), saved)
+    return Outcome(
+      text: try text(trial.name, report, seconds: (ContinuousClock.now - start) / .seconds(1), saved),
+      holds: report.failure == nil)
   }
 
   /// Saves an input that fails among the regressions of its fuzz target, where the tests replay it; outside the tree, in
@@ -99,44 +121,65 @@ struct Conform: ParsableCommand {
     let saved: String?
   }
 
-  private func show(_ report: ExhaustiveReport, seconds: Double) throws -> Bool {
+  private func text(_ report: ExhaustiveReport, seconds: Double) throws -> String {
     let divergence = report.divergence.map { "\($0)" }
     if reporting.json {
-      try printJSON(
+      return try jsonLine(
         Line(
           comparison: report.name, scope: report.scope, states: report.states, operations: report.transitions,
           rate: nil, divergence: divergence, bytes: nil, saved: nil))
-    } else {
-      print(
-        "\(report.name), exhaustive, \(report.scope): \(report.states) of \(report.reachable) states, "
-          + "\(report.transitions) transitions, \(String(format: "%.1f", seconds)) s: "
-          + (divergence == nil ? "no divergence" : "DIVERGES"))
-      if let divergence { print(divergence) }
     }
-    return report.holds
+    let line =
+      "\(report.name), exhaustive, \(report.scope): \(report.states) of \(report.reachable) states, "
+      + "\(report.transitions) transitions, \(String(format: "%.1f", seconds)) s: "
+      + (report.holds ? "no divergence" : divergence == nil ? "NOT COMPLETE" : "DIVERGES")
+    return ([line] + [divergence, report.incomplete].compactMap { $0 }).joined(separator: "\n")
   }
 
-  private func show(
+  private func text(
     _ name: String, _ report: RandomDriver.Report, seconds: Double, _ saved: String?
-  ) throws -> Bool {
+  ) throws -> String {
     let rate = seconds > 0 ? Int(Double(report.operations) / seconds) : 0
     let divergence = report.failure.map { "\($0.divergence)" }
     if reporting.json {
-      try printJSON(
+      return try jsonLine(
         Line(
           comparison: name, scope: "random, seed \(seed)", states: nil, operations: report.operations,
-          rate: rate,
-          divergence: divergence, bytes: report.failure?.bytes, saved: saved))
-    } else {
-      print(
-        "\(name), random, seed \(seed): \(report.operations) operations compared, \(rate)/s: "
-          + (divergence == nil ? "no divergence" : "DIVERGES"))
-      if let failure = report.failure {
-        print(failure.divergence)
-        print("the shortest sequence found has \(failure.bytes.count) bytes")
-        if let saved { print("saved: \(saved)") }
+          rate: rate, divergence: divergence, bytes: report.failure?.bytes, saved: saved))
+    }
+    var lines = [
+      "\(name), random, seed \(seed): \(report.operations) operations compared, \(rate)/s: "
+        + (divergence == nil ? "no divergence" : "DIVERGES")
+    ]
+    if let failure = report.failure {
+      lines.append("\(failure.divergence)")
+      lines.append("the shortest sequence found has \(failure.bytes.count) bytes")
+      if let saved { lines.append("saved: \(saved)") }
+    }
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// Prints what many threads find out in one order, each as soon as all before it is there.
+private final class OrderedOutput: Sendable {
+  private struct Waiting {
+    var next = 0
+    var texts: [Int: String] = [:]
+  }
+
+  private let line: ProgressLine
+  private let waiting = Mutex(Waiting())
+
+  init(_ line: ProgressLine) { self.line = line }
+
+  func put(_ text: String, at index: Int) {
+    waiting.withLock { waiting in
+      waiting.texts[index] = text
+      while let text = waiting.texts.removeValue(forKey: waiting.next) {
+        line.clear()
+        if !text.isEmpty { print(text) }
+        waiting.next += 1
       }
     }
-    return report.failure == nil
   }
 }

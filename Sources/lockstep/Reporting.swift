@@ -39,11 +39,14 @@ final class ProgressLine: Sendable {
   }
 }
 
-/// Prints a value as one line of JSON, keys sorted.
-func printJSON(_ value: some Encodable) throws {
+/// Prints a value as one line of JSON.
+func printJSON(_ value: some Encodable) throws { print(try jsonLine(value)) }
+
+/// A value as one line of JSON, keys sorted.
+func jsonLine(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-  print(String(decoding: try encoder.encode(value), as: UTF8.self))
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
 }
 
 /// Writes a file, and the folder that it is to lie in, or says in one line why not.

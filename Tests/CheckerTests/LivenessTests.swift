@@ -49,7 +49,7 @@ private class DoorForOne: Door {
 /// Nobody need enter but actor 0.
 private final class DoorForOneOfThem: DoorForOne {
   override var fair: [Fairness] {
-    ["leave", fair("enter") { (a: Actor) in a == 0 }]
+    ["leave", fair("enter") { (a: Actor) in a == Actor(0) }]
   }
 }
 private final class DoorForOthers: DoorForOne {

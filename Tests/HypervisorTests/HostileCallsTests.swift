@@ -153,7 +153,11 @@ struct HostileGrantsTests {
     let granter = try TinyGuest(host: host)
     let guest = try TinyGuest(host: host)
     let domains = [guest.domain.id.rawValue, granter.domain.id.rawValue, 0x7ff0, 0, 99].map(UInt64.init)
-    let frames = (0..<8).map { (($0 & 1 == 0) ? guest : granter).machine(GuestFrame(UInt64(24 + $0))) >> 12 }
+    var frames: [UInt64] = []
+    for number in 24..<32 as Range<UInt64> {
+      let owner = number % 2 == 0 ? guest : granter
+      frames.append(owner.machine(GuestFrame(number)) >> 12)
+    }
     for reference in UInt32(2)..<40 {
       for domain in [guest.domain, granter.domain] {
         domain.setGrant(

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Interfaces
+import Machines
 import Testing
-
-@testable import Machines
 
 /// A domain's entries, its dirty log, and a processor that writes through them.
 private final class Bench {

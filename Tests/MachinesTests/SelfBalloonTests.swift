@@ -21,9 +21,11 @@ import Testing
     var control = try controller()
     control.need(0)
     let first = control.tick()
-    #expect(first == 262_144 - (262_144 - 232 * 256 + 9) / 10)
+    let floor: UInt64 = 232 * 256
+    let gap: UInt64 = 262_144 - floor
+    #expect(first == 262_144 - (gap + 9) / 10)
     var steps = 0
-    while control.current != 232 * 256, steps < 200 {
+    while control.current != floor, steps < 200 {
       let before = control.current
       let target = control.tick() ?? before
       #expect(target < before)
@@ -31,7 +33,7 @@ import Testing
       #expect(hasMoved)
       steps += 1
     }
-    #expect(control.current == 232 * 256)
+    #expect(control.current == floor)
     control.need(200_000)
     let last = control.tick()
     #expect(last == 200_000)

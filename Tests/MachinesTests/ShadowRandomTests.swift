@@ -36,8 +36,9 @@ struct ShadowRandomTests {
     }
     /// Sixteen pages of a tree of two slots a table, and of its slots' words the two that count.
     mutating func address() -> VirtualAddress {
-      let page = (0..<4).reduce(0 as UInt64) { $0 | UInt64(pick(2)) << UInt64(12 + 9 * $1) }
-      return VirtualAddress(page | UInt64(pick(2)) * 8)
+      var address = UInt64(pick(2)) * 8
+      for level in 0..<4 { address |= UInt64(pick(2)) << UInt64(12 + 9 * level) }
+      return VirtualAddress(address)
     }
   }
 

@@ -32,10 +32,13 @@ struct SyntheticKernel {
 
   /// Header, program headers, contents, section headers.
   var file: [UInt8] {
-    let noteBytes = notes.flatMap { note in
-      Self.little(UInt32(4)) + Self.little(UInt32(note.value.count)) + Self.little(note.type)
-        + Array("Xen\0".utf8)
-        + Self.padded(note.value)
+    var noteBytes: [UInt8] = []
+    for note in notes {
+      noteBytes += Self.little(UInt32(4))
+      noteBytes += Self.little(UInt32(note.value.count))
+      noteBytes += Self.little(note.type)
+      noteBytes += Array("Xen\0".utf8)
+      noteBytes += Self.padded(note.value)
     }
     var body: [UInt8] = []
     var programs: [UInt8] = []
