@@ -40,3 +40,4 @@ int FuzzPlanted_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzGrants_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzEventChannels_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzSelfBalloon_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzDirtyLog_main(int argc, char **argv) { return run(argc, argv); }
