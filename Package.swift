@@ -52,6 +52,7 @@ let package = Package(
     .executable(name: "FuzzPlanted", targets: ["FuzzPlanted"]),
     .executable(name: "FuzzGrants", targets: ["FuzzGrants"]),
     .executable(name: "FuzzEventChannels", targets: ["FuzzEventChannels"]),
+    .executable(name: "FuzzBalloon", targets: ["FuzzBalloon"]),
     .executable(name: "FuzzSelfBalloon", targets: ["FuzzSelfBalloon"]),
     .executable(name: "FuzzDirtyLog", targets: ["FuzzDirtyLog"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
@@ -87,6 +88,7 @@ let package = Package(
     fuzzer("Stream"),
     fuzzer("Grants"),
     fuzzer("EventChannels"),
+    fuzzer("Balloon"),
     fuzzer("SelfBalloon"),
     fuzzer("DirtyLog"),
     // Bugs for the drivers to find, and the fuzz target that must find them.

@@ -3,40 +3,51 @@
 import Logic
 
 extension Balloon {
-  /// R1 and R5 as censuses and totals.
+  /// R1 and R5 as sums, and what follows from them: for explorations, until their proofs at real size close.
   var sums: [Invariant] {
-    owned.invariants(
-      "owned frames are counted", "R1", in: self, isMember: { self.frames[$0].use == .owned },
-      owner: { self.frames[$0].owner })
-      + flying.invariants(
-        "frames in flight are counted", "R1", in: self, isMember: { self.frames[$0].use == .inFlight },
-        owner: { self.frames[$0].owner })
-      + held.invariants(
-        "what is handed out is counted", "R1", in: self,
-        number: { self.owned.count[$0] + self.flying.count[$0] })
+    flying.invariants(
+      "frames in flight are counted", "R1", in: self, isMember: { self.frames[$0].use == .inFlight },
+      owner: { self.frames[$0].owner }
+    ).filter(\.isExplored)
+      + owned.invariants(
+        "owned frames are counted", "R1", in: self, isMember: { self.frames[$0].use == .owned },
+        owner: { self.frames[$0].owner }
+      ).filter(\.isExplored)
       + promised.invariants("what is promised is counted", "R5", in: self, number: { self.claimed[$0] })
+      .filter(\.isExplored) + [
+        invariant("free frames are counted", "R1", reading: .explorationOnly) {
+          self.free
+            == cardinality(over: PoolFrame.self) {
+              self.frames[$0].use == .free && Pages(resizing: $0) < self.poolSize
+            }
+        },
+        invariant("no more is handed out than there is", "R1", reading: .explorationOnly) {
+          self.free <= self.poolSize
+        },
+        invariant("what is promised is free", "R5", reading: .explorationOnly) {
+          self.promised.sum <= self.free
+        },
+        invariant(
+          "a domain has at most its maximum", "R3", over: PoolDomain.self, reading: .explorationOnly
+        ) { d in
+          self.charge(d) <= self.maximum[d] || self.charge(d) <= self.allowed[d]
+        },
+        invariant("a frame's domain is there", "R10", over: PoolFrame.self, reading: .explorationOnly) { f in
+          (self.frames[f].use != .free).implies(self.life[self.frames[f].owner] != .absent)
+        },
+      ]
   }
 
   var claims: [Invariant] {
     [
-      invariant("no more is handed out than there is", "R1") { self.held.sum <= self.poolSize },
       invariant("only frames of the host are handed out", "R1") { (f: PoolFrame) in
         (self.frames[f].use != .free).implies(Pages(resizing: f) < self.poolSize)
-      },
-      invariant("owned and in flight together do not wrap", "R1") { (d: PoolDomain) in
-        self.owned.count[d] <= self.owned.count[d] + self.flying.count[d]
       },
       invariant("a frame holds its owner's data or none", "R2") { (f: PoolFrame) in
         (self.frames[f].use != .free && self.frames[f].isDirty).implies(
           self.frames[f].author == self.frames[f].owner)
       },
-      invariant("a domain has at most its maximum", "R3") { (d: PoolDomain) in
-        self.charge(d) <= self.maximum[d] || self.charge(d) <= self.allowed[d]
-      },
       invariant("no extent is larger than the limit", "R4") { self.largest <= self.limit },
-      invariant("what is promised is free", "R5") {
-        self.promised.sum <= self.poolSize - self.held.sum
-      },
       invariant("what a domain's memory has is its own", "R6") { (d: PoolDomain, page: GuestPage) in
         let mapping = self.physical[d, page]
         let frame = self.frames[mapping.frame]
@@ -57,8 +68,8 @@ extension Balloon {
       invariant("an exchange can be undone", "R9") { (d: PoolDomain) in
         self.owed[d] <= self.flying.count[d]
       },
-      invariant("a frame's domain is there", "R10") { (f: PoolFrame) in
-        (self.frames[f].use != .free).implies(self.life[self.frames[f].owner] != .absent)
+      invariant("an exchange is no larger than the largest extent", "R9") { (d: PoolDomain) in
+        self.flying.count[d] <= self.pages(self.limit)
       },
       invariant("a domain that is gone has nothing", "R10") { (d: PoolDomain) in
         (self.life[d] == .absent).implies(
@@ -77,7 +88,7 @@ extension Balloon {
     [
       Rule(
         "R1", "Frames handed out are counted exactly, and are no more than there are.",
-        by: "owned frames are counted", "frames in flight are counted", "what is handed out is counted",
+        by: "owned frames are counted", "frames in flight are counted", "free frames are counted",
         "no more is handed out than there is", "only frames of the host are handed out"),
       Rule(
         "R2", "A frame is handed out only when it is empty.", by: "a frame holds its owner's data or none"),
@@ -93,7 +104,9 @@ extension Balloon {
         "a frame is where it says"),
       Rule("R7", "A frame in use stays.", by: "a frame in use is owned", "uses end as they began"),
       Rule("R8", "A special frame stays.", by: "a special frame is never given back"),
-      Rule("R9", "An exchange can be undone.", by: "an exchange can be undone"),
+      Rule(
+        "R9", "An exchange can be undone.", by: "an exchange can be undone",
+        "an exchange is no larger than the largest extent"),
       Rule(
         "R10", "A domain is gone only when it has nothing.", by: "a frame's domain is there",
         "a domain that is gone has nothing", "only domains that run are promised memory"),
@@ -125,4 +138,8 @@ extension Balloon {
       },
     ]
   }
+}
+
+extension Invariant {
+  fileprivate var isExplored: Bool { reading == .explorationOnly }
 }

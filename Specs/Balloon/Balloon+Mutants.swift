@@ -36,7 +36,7 @@ final class BalloonXSA507: Balloon {
 
 /// A claim looks at what is free, and not at what of it is promised already.
 final class BalloonPromisedTwice: Balloon {
-  override func promisesTwice(_ pages: Pages) -> Bit { pages > free }
+  override func promisesTwice(_ domain: PoolDomain, _ pages: Pages) -> Bit { pages > free }
 }
 
 /// Frames that are promised to one domain are given to another.

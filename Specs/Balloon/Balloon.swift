@@ -20,7 +20,8 @@
 // R6  Where a domain's physical memory has a frame, that frame is the domain's and says so: M2P ∘ P2M = id.
 // R7  A frame in use stays where it is, and its uses are those that were begun.
 // R8  A frame that the hypervisor works with stays as long as its domain.
-// R9  An exchange owes no more than it has taken, so it can always be undone.
+// R9  An exchange takes no more frames than the largest extent has, and owes no more than it has taken, so it can always
+//     be undone.
 // R10 A domain is gone only when everything it had is the host's again.
 // R11 A target is never above the maximum.
 //
@@ -65,7 +66,7 @@ public class Balloon: BalloonState {
       (pages != 0 && claimed[domain] != 0, .busy),
       (pages != 0 && pages <= charge(domain), .invalid),
       (pages > maximum[domain], .overMaximum),
-      (pages != 0 && promisesTwice(pages - charge(domain)), .noMemory),
+      (pages != 0 && promisesTwice(domain, pages - charge(domain)), .noMemory),
       otherwise: .okay)
     when(answer == .okay) {
       promised.subtract(claimed[domain], from: domain)
@@ -74,7 +75,7 @@ public class Balloon: BalloonState {
     }
     return answer
   }
-  func promisesTwice(_ pages: Pages) -> Bit { pages > free - promised.sum }
+  func promisesTwice(_ domain: PoolDomain, _ pages: Pages) -> Bit { pages > available(to: domain) }
 
   func kill(domain: PoolDomain) {
     require(life[domain] == .running)
@@ -95,7 +96,6 @@ public class Balloon: BalloonState {
     } else: {
       flying.leave(frame, domain)
     }
-    held.subtract(1, from: domain)
     discard(frame)
     entrusted[frame] = false
     settle(domain)
@@ -157,7 +157,7 @@ public class Balloon: BalloonState {
         physical.update { (owner: PoolDomain, page: GuestPage, old) in
           var new = GuestMapping()
           new.isPresent = true
-          new.frame = base + PoolFrame(resizing: page - first)
+          new.frame = base | PoolFrame(resizing: page - first)
           return choose(owner == d && self.spans(first, extent, page), new, old)
         }
       }
@@ -177,7 +177,6 @@ public class Balloon: BalloonState {
     when(answer == .okay) {
       when(isUpdated) { unmap(domain, frame) }
       owned.leave(frame, domain)
-      held.subtract(1, from: domain)
       discard(frame)
       settle(domain)
     }
@@ -187,6 +186,7 @@ public class Balloon: BalloonState {
   // MARK: An exchange
 
   func steal(domain: PoolDomain, frame: PoolFrame, isUpdated: Bit) -> Answer {
+    require(flying.count[domain] <= Pages(resizing: limit), "R9")
     let answer = removal(of: frame, from: domain, isUpdated: isUpdated)
     when(answer == .okay) {
       when(isUpdated) { unmap(domain, frame) }
@@ -204,7 +204,7 @@ public class Balloon: BalloonState {
   func replace(domain: PoolDomain, extent: Extent, base: PoolFrame) {
     require(life[domain] == .running && isExtent(extent) && !isTooLarge(extent), "R4")
     require(pages(extent) <= owed[domain], "R9")
-    require(!promisesTwice(pages(extent)), "R5")
+    require(promised.sum + pages(extent) <= free, "R5")
     take(domain, extent, base, at: nil)
     owed[domain] -= pages(extent)
   }
@@ -222,7 +222,6 @@ public class Balloon: BalloonState {
     require(frames[frame].isInFlight(of: domain))
     require(owed[domain] < flying.count[domain], "R9")
     flying.leave(frame, domain)
-    held.subtract(1, from: domain)
     discard(frame)
   }
 
@@ -288,6 +287,7 @@ public class Balloon: BalloonState {
       assume("the host has frames, and numbers for them") {
         self.poolSize != 0 && self.poolSize - 1 <= Pages(resizing: PoolFrame.max)
       },
+      assume("all frames are free") { self.free == self.poolSize },
       assume("the limit is an extent, and there are larger ones") {
         self.isExtent(self.limit) && self.limit < .max
       },

@@ -7,6 +7,8 @@ import Logic
 public class BalloonState: Machine {
   /// How many frames the host has: those numbered 0 ..< poolSize.
   @Var(anyOf: Pages.self) var poolSize: Pages
+  /// Frames that nobody has.
+  @Var(anyOf: Pages.self) var free: Pages
   /// The largest extent that is handed out, less one frame.
   @Var(anyOf: Extent.self) var limit: Extent
 
@@ -25,8 +27,6 @@ public class BalloonState: Machine {
   let owned = Census<PoolDomain, PoolFrame, PagesSort>()
   /// The frames of each domain that are in flight.
   let flying = Census<PoolDomain, PoolFrame, PagesSort>()
-  /// All frames that are not free.
-  let held = Total<PoolDomainSort, PagesSort>()
   /// All that is promised and not yet taken.
   let promised = Total<PoolDomainSort, PagesSort>()
 
@@ -41,16 +41,16 @@ public class BalloonState: Machine {
 
   // MARK: What the rules mean
 
-  /// Frames that nobody has.
-  var free: Pages { poolSize - held.sum }
-
   /// The frames that count against a domain's maximum: those it has, and those that an exchange owes it.
   func charge(_ d: PoolDomain) -> Pages { owned.count[d] + owed[d] }
 
   /// The frames that a domain may still be given, so that every claim of others stays covered.
   func available(to d: PoolDomain) -> Pages { free - (promised.sum - claimed[d]) }
 
-  func exceeds(_ d: PoolDomain, _ pages: Pages) -> Bit { charge(d) + pages > maximum[d] }
+  /// Not by a sum, which could wrap.
+  func exceeds(_ d: PoolDomain, _ pages: Pages) -> Bit {
+    charge(d) > maximum[d] || pages > maximum[d] - charge(d)
+  }
 
   /// Whether a number is an extent's size less one.
   func isExtent(_ extent: Extent) -> Bit { extent & (extent + 1) == 0 }
@@ -59,10 +59,13 @@ public class BalloonState: Machine {
 
   func isTooLarge(_ extent: Extent) -> Bit { extent > limit }
 
-  /// Whether a frame is in an extent.
+  /// Whether a frame is in an aligned extent.
   func covers(_ base: PoolFrame, _ extent: Extent, _ f: PoolFrame) -> Bit {
-    Pages(resizing: f - base) <= Pages(resizing: extent)
+    Pages(resizing: f) | Pages(resizing: extent) == Pages(resizing: base) | Pages(resizing: extent)
   }
+
+  /// The number of a frame within its extent.
+  func offset(_ f: PoolFrame, _ extent: Extent) -> Pages { Pages(resizing: f) & Pages(resizing: extent) }
 
   /// Whether a guest's page is in an extent.
   func spans(_ first: GuestPage, _ extent: Extent, _ page: GuestPage) -> Bit {
@@ -106,14 +109,14 @@ public class BalloonState: Machine {
       new.author = old.author
       if let first {
         new.isMapped = true
-        new.guest = first + GuestPage(resizing: f - base)
+        new.guest = first + GuestPage(resizing: self.offset(f, extent))
       }
       return choose(self.covers(base, extent, f), new, old)
     }
+    free -= pages(extent)
     owned.join(
-      pages(extent), d, index: { Pages(resizing: $0 - base) },
-      isJoining: { self.covers(base, extent, $0) }, member: { base + PoolFrame(resizing: $0) })
-    held.add(pages(extent), to: d)
+      pages(extent), d, index: { self.offset($0, extent) },
+      isJoining: { self.covers(base, extent, $0) }, member: { base | PoolFrame(resizing: $0) })
     largest = choose(extent > largest, extent, largest)
   }
 
@@ -128,6 +131,7 @@ public class BalloonState: Machine {
     frames[f] = PoolFrameState()
     frames[f].isDirty = old.isDirty
     frames[f].author = old.author
+    free += 1
   }
 
   /// What a domain may have beside its maximum goes down with what it has.

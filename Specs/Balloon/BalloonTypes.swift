@@ -4,20 +4,20 @@ import Interfaces
 import Logic
 
 public enum PoolFrameSort: WordSort {
-  /// Machine frames of 4 KiB in the 52 bits of a physical address. A word, for extents are ranges of frames.
-  public static let sort = Sort.word("Frame", realBits: 40, scopeBits: 1)
+  /// Machine frames of 4 KiB: 16 TiB of them. A word, for extents are ranges of frames.
+  public static let sort = Sort.word("Frame", realBits: 32, scopeBits: 1)
 }
 public enum GuestPageSort: WordSort {
   /// Frames as a guest numbers them.
-  public static let sort = Sort.word("GuestPage", realBits: 40, scopeBits: 1)
+  public static let sort = Sort.word("GuestPage", realBits: 32, scopeBits: 1)
 }
 public enum PoolDomainSort: WordSort {
   /// Domain numbers are 15 bits wide. A word, so that sums over all domains can be proved (`Total`).
   public static let sort = Sort.word("Domain", realBits: 15, scopeBits: 1)
 }
 public enum PagesSort: WordSort {
-  /// Numbers of pages, as the toolstack gives them: 64 bits.
-  public static let sort = Sort.word("Pages", realBits: 64, scopeBits: 3)
+  /// Numbers of pages: to four times the frames that a host can have. A larger maximum means no more than the largest.
+  public static let sort = Sort.word("Pages", realBits: 34, scopeBits: 3)
 }
 public enum ExtentSort: WordSort {
   /// An extent of 2ᵒ frames is given by 2ᵒ − 1, for orders to 31.

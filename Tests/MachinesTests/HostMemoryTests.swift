@@ -109,7 +109,7 @@ import Testing
     let mapped = memory.populate(Self.one, at: GuestFrame(7), .frame)
     #expect(mapped.status == .okay && host.physical.count == 1)
     #expect(memory.populate(Self.one, at: GuestFrame(6), ExtentOrder(1)).status == .occupied)
-    #expect(memory.populate(Self.one, at: GuestFrame(1 << 40 - 1), ExtentOrder(1)).status == .badFrame)
+    #expect(memory.populate(Self.one, at: GuestFrame(1 << 32 - 1), ExtentOrder(1)).status == .badFrame)
     #expect(memory.populate(Self.one, at: GuestFrame(.max), .frame).status == .badFrame)
     #expect(memory.decrease(Self.two, mapped.base) == .badFrame)
     #expect(memory.decrease(Self.one, MachineFrame(.max)) == .badFrame)

@@ -12,8 +12,8 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
   public let explore: @Sendable () -> [ExhaustiveReport]
 
   public static let all: [PlantedBug] =
-    rings + streams + GrantBug.allCases.map(grants) + EventBug.allCases.map(events) + selfBalloons
-    + dirtyLogs
+    rings + streams + GrantBug.allCases.map(grants) + EventBug.allCases.map(events)
+    + HostMemoryBug.allCases.map(hostMemories) + selfBalloons + dirtyLogs
 
   private static let rings = [
     ring(PlantedBackSide<0>.self, .unboundedProducer), ring(PlantedBackSide<1>.self, .boundWithoutUnanswered),
@@ -76,6 +76,16 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
   private static func grants(_ bug: GrantBug) -> PlantedBug {
     PlantedBug(description: "Grants, \(bug)", trial: .grants(bug.maker)) {
       [GrantsExploration(bug.maker).run()]
+    }
+  }
+
+  private static func hostMemories(_ bug: HostMemoryBug) -> PlantedBug {
+    PlantedBug(description: "Balloon, \(bug)", trial: .hostMemory(bug.maker)) {
+      var reports: [ExhaustiveReport] = []
+      for scope in HostMemoryScope.all where reports.last?.divergence == nil {
+        reports.append(HostMemoryExploration(scope, bug.maker).run())
+      }
+      return reports
     }
   }
 

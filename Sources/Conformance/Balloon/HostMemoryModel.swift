@@ -6,11 +6,13 @@ import Specs
 
 /// The names of the specification of a host's memory, as numbers, at a scope that a trial runs at.
 final class HostMemoryModel: Sendable {
-  static let domains = 4
-  static let frames = 32
-  static let pages = 32
-  /// The specification counts uses to 15 here; 4,095 are real.
-  static let uses = 16
+  let domains: Int
+  let frames: Int
+  let pages: Int
+  /// How many uses of a frame the specification counts, and one; 4,096 are real.
+  let uses: Int
+  /// Numbers of pages that can be named.
+  let numbers: UInt64
 
   let programs: ProgramSet
   let create, setMaximum, setTarget, claim, kill, relinquish, forget: Int
@@ -18,17 +20,24 @@ final class HostMemoryModel: Sendable {
   let steal, replace, restore, surrender, scrub, store, retain, release, entrust: Int
 
   /// The first register of each table; entries follow by key, the last running fastest.
-  let life, use, owner, isDirty, useCount, isPresent, frame, maximum, target, claimed, owned: Int
-  let poolSize, limit, held, promised: Int
+  let life, use, owner, isDirty, isMapped, guest, isSpecial, useCount: Int
+  let isPresent, frame, maximum, target, claimed, owned: Int
+  let poolSize, limit, free, promised: Int
 
-  static let small = HostMemoryModel()
+  /// What trials run at.
+  static let random = HostMemoryModel(domains: 4, frames: 32, pages: 32, uses: 16, numbers: 128)
 
-  private init() {
+  /// All powers of two; extents are of up to as many frames as there are, and of twice as many, to be refused.
+  /// - Parameters:
+  ///   - frames: at most a quarter of `numbers`.
+  ///   - pages: at most `numbers`.
+  init(domains: Int, frames: Int, pages: Int, uses: Int, numbers: UInt64) {
+    (self.domains, self.frames, self.pages, self.uses, self.numbers) = (domains, frames, pages, uses, numbers)
     let scope = Scope(
-      name: "\(Self.domains) domains, up to \(Self.frames) frames",
+      name: "\(domains) domains, up to \(frames) frames",
       counts: [
-        "Domain": UInt64(Self.domains), "Frame": UInt64(Self.frames), "GuestPage": UInt64(Self.pages),
-        "FrameUses": UInt64(Self.uses), "Pages": 128, "Extent": 64,
+        "Domain": UInt64(domains), "Frame": UInt64(frames), "GuestPage": UInt64(pages),
+        "FrameUses": UInt64(uses), "Pages": numbers, "Extent": 2 * UInt64(frames),
       ])
     do {
       programs = try ProgramSet(try Balloon().trace(), scope: scope)
@@ -61,6 +70,9 @@ final class HostMemoryModel: Sendable {
     use = layout.require("frames.use", [0])
     owner = layout.require("frames.owner", [0])
     isDirty = layout.require("frames.isDirty", [0])
+    isMapped = layout.require("frames.isMapped", [0])
+    guest = layout.require("frames.guest", [0])
+    isSpecial = layout.require("frames.isSpecial", [0])
     useCount = layout.require("frames.uses", [0])
     isPresent = layout.require("physical.isPresent", [0, 0])
     frame = layout.require("physical.frame", [0, 0])
@@ -70,7 +82,7 @@ final class HostMemoryModel: Sendable {
     owned = layout.require("owned.count", [0])
     poolSize = layout.require("poolSize")
     limit = layout.require("limit")
-    held = layout.require("held.sum")
+    free = layout.require("free")
     promised = layout.require("promised.sum")
   }
 
@@ -79,13 +91,19 @@ final class HostMemoryModel: Sendable {
   }
 }
 
-/// Physical memories of the trial's domains. Remembers what was scrubbed.
+/// Physical memories of the model's domains. Remembers what was scrubbed.
 final class HostMemoryWorld: FrameSurroundings {
+  private let model: HostMemoryModel
   /// Frames that a domain's physical memory has, by domain and page.
-  var physical = [UInt64?](repeating: nil, count: HostMemoryModel.domains * HostMemoryModel.pages)
+  var physical: [UInt64?]
   var scrubbed: [UInt64] = []
   /// Whether physical memories can be told nothing.
   var isStuck = false
+
+  init(_ model: HostMemoryModel) {
+    self.model = model
+    physical = [UInt64?](repeating: nil, count: model.domains * model.pages)
+  }
 
   func reset() {
     for index in physical.indices { physical[index] = nil }
@@ -94,8 +112,8 @@ final class HostMemoryWorld: FrameSurroundings {
   }
 
   func place(_ domain: DomainID, _ page: UInt64) -> Int? {
-    guard Int(domain.rawValue) < HostMemoryModel.domains, page < HostMemoryModel.pages else { return nil }
-    return Int(domain.rawValue) * HostMemoryModel.pages + Int(page)
+    guard Int(domain.rawValue) < model.domains, page < model.pages else { return nil }
+    return Int(domain.rawValue) * model.pages + Int(page)
   }
 
   func scrub(_ frame: MachineFrame) { scrubbed.append(frame.rawValue) }

@@ -45,6 +45,10 @@ public struct ExhaustiveComparison: Sendable {
     ExhaustiveComparison { DirtyLogExploration(TappedDirtyLog.self, scope).run(progress: $0) }
   }
 
+  static let hostMemories = HostMemoryScope.all.map { scope in
+    ExhaustiveComparison { HostMemoryExploration(scope).run(progress: $0) }
+  }
+
   static let grantTables = [ExhaustiveComparison { GrantsExploration().run(progress: $0) }]
 
   static let eventChannels = EventsExplorationScope.all.map { scope in
@@ -64,6 +68,7 @@ public struct ComparedMachine: Sendable {
     ComparedMachine(exhaustive: ExhaustiveComparison.streams, fuzzTarget: .stream),
     ComparedMachine(exhaustive: ExhaustiveComparison.grantTables, fuzzTarget: .grants),
     ComparedMachine(exhaustive: ExhaustiveComparison.eventChannels, fuzzTarget: .eventChannels),
+    ComparedMachine(exhaustive: ExhaustiveComparison.hostMemories, fuzzTarget: .balloon),
     ComparedMachine(exhaustive: ExhaustiveComparison.selfBalloons, fuzzTarget: .selfBalloon),
     ComparedMachine(exhaustive: ExhaustiveComparison.dirtyLogs, fuzzTarget: .dirtyLog),
   ]

@@ -251,8 +251,8 @@ public final class OptimisedHostMemory: HostMemory {
 
   // MARK: Pieces
 
-  /// The largest page that a guest can have: 40 bits, as in the specification.
-  private static let lastGuestFrame: UInt64 = 1 << 40 - 1
+  /// The largest page that a guest can have: 32 bits, as in the specification.
+  private static let lastGuestFrame: UInt64 = 1 << 32 - 1
 
   private func running(_ domain: DomainID) -> Int? {
     let index = Int(domain.rawValue)
