@@ -48,7 +48,8 @@ struct Bench: ParsableCommand {
     let what: String
     let unit: String
     let figure: Int
-    let required: Int
+    /// Nil where nothing is promised.
+    let required: Int?
     let isMet: Bool
     let note: String
 
@@ -58,12 +59,15 @@ struct Bench: ParsableCommand {
       what = note.isEmpty ? benchmark.what : "\(benchmark.what): \(note)"
       unit = benchmark.unit
       self.figure = Int(figure)
-      required = Int(benchmark.required)
-      isMet = figure >= benchmark.required
+      required = benchmark.required.map { Int($0) }
+      isMet = benchmark.required.map { figure >= $0 } ?? true
     }
 
     var row: [String] {
-      [benchmark, what, "\(figure) \(unit)", "\(required)", isMet ? "yes" : "NO"]
+      [
+        benchmark, what, "\(figure) \(unit)", required.map { "\($0)" } ?? "—",
+        required == nil ? "" : isMet ? "yes" : "NO",
+      ]
     }
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Something that is promised to be so many a second, and how it is measured.
+/// A figure, mostly one that is promised, and how it is measured.
 struct Benchmark: Sendable {
   /// `group/machine`.
   let name: String
@@ -8,13 +8,13 @@ struct Benchmark: Sendable {
   let what: String
   /// Of the figure: "actions/s".
   let unit: String
-  /// The least figure promised.
-  let required: Double
+  /// The least figure promised; nil where it is there to be compared with others.
+  let required: Double?
   /// The figure, on one core, and what it was worked out from. Throws `CouldNotRun`.
   let measure: @Sendable () throws -> (figure: Double, note: String)
 
   init(
-    name: String, what: String, unit: String, required: Double,
+    name: String, what: String, unit: String, required: Double? = nil,
     noted measure: @escaping @Sendable () throws -> (figure: Double, note: String)
   ) {
     self.name = name
@@ -25,7 +25,7 @@ struct Benchmark: Sendable {
   }
 
   init(
-    name: String, what: String, unit: String, required: Double,
+    name: String, what: String, unit: String, required: Double? = nil,
     measure: @escaping @Sendable () throws -> Double
   ) {
     self.init(name: name, what: what, unit: unit, required: required, noted: { (try measure(), "") })

@@ -28,7 +28,7 @@ extension ShadowPolicy {
 private func exits(_ trace: ShadowTrace, _ policy: ShadowPolicy) -> Benchmark {
   Benchmark(
     name: "shadow/\(trace.rawValue)/\(policy.design)/exits", what: "exits that shadowing costs",
-    unit: "per 100 operations", required: 0
+    unit: "per 100 operations"
   ) {
     let cost = ShadowWorkload(policy).run(trace, count: entriesPerTable)
     return 100 * Double(cost.exits + cost.batches) / Double(cost.operations)
@@ -38,7 +38,7 @@ private func exits(_ trace: ShadowTrace, _ policy: ShadowPolicy) -> Benchmark {
 private func rate(_ trace: ShadowTrace, _ policy: ShadowPolicy, microseconds: Int) -> Benchmark {
   Benchmark(
     name: "shadow/\(trace.rawValue)/\(policy.design)/\(microseconds) µs",
-    what: "operations, an exit counted at \(microseconds) µs", unit: "operations/s", required: 0
+    what: "operations, an exit counted at \(microseconds) µs", unit: "operations/s"
   ) { operations(trace, policy, microseconds) }
 }
 
