@@ -5,6 +5,7 @@ import Checker
 import Foundation
 import Logic
 import Specs
+import Synchronization
 
 /// `lockstep explore`: every reachable state at a scope, or the shortest way to a broken rule.
 struct Explore: ParsableCommand {
@@ -39,10 +40,18 @@ struct Explore: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Write a counterexample as a Swift test.", valueName: "file"))
   var saveTest: String?
 
+  @Flag(name: .long, help: "Serve a page to this computer on which one machine is walked through by hand.")
+  var serve = false
+
+  @Option(name: .long, help: "The page's port; any that is free if none is given.")
+  var port: Int?
+
   @OptionGroup var reporting: ReportingOptions
 
   func run() throws {
     Interruption.watch()
+    if serve { return try servePage() }
+    guard port == nil else { throw CouldNotRun("--port is the port of --serve") }
     var isViolated = false
     var isComplete = true
     for subject in try chosenSubjects(machines) {
@@ -61,6 +70,33 @@ struct Explore: ParsableCommand {
     }
     if isViolated { throw ExitStatus.violated.code }
     if !isComplete { throw ExitStatus.couldNotRun.code }
+  }
+
+  /// Until it is interrupted, which is how it ends.
+  private func servePage() throws {
+    guard machines.count == 1, let subject = try chosenSubjects(machines).first else {
+      throw CouldNotRun("--serve: name one machine")
+    }
+    guard let port = UInt16(exactly: port ?? 0) else { throw CouldNotRun("--port: from 0 to 65535") }
+    let specification = try subject.specification(mutant: mutant)
+    let scopes = try subject.scopes(scope)
+    let failure = Mutex<String?>(nil)
+    let end = DispatchSemaphore(value: 0)
+    Task {
+      do {
+        try await ExploreServer(specification, scopes: scopes, port: port).run {
+          print("\(specification.name) is to be walked through at \($0); Ctrl-C ends this")
+          fflush(nil)
+        } isOver: {
+          Interruption.wanted
+        }
+      } catch {
+        failure.withLock { $0 = "\(error)" }
+      }
+      end.signal()
+    }
+    end.wait()
+    if let failure = failure.withLock({ $0 }) { throw CouldNotRun("--serve: \(failure)") }
   }
 
   /// Whether all that must come about does.

@@ -66,7 +66,7 @@ public struct Counterexample: Sendable, Hashable, Codable {
 
 extension StateValues {
   /// What does not hold its declared initial value.
-  fileprivate func unusual(in specification: Specification) -> StateValues {
+  func unusual(in specification: Specification) -> StateValues {
     var declared: [String: Component] = [:]
     for component in specification.components { declared[component.name] = component }
     let kept = entries.filter { declared[$0.cell.component]?.initial != .value($0.value) }
