@@ -45,11 +45,14 @@ public struct Theory: Sendable {
   public let eventualities: [String]
   /// What other machines guarantee, by the names of their theorems.
   public let relies: [Reliance]
+  /// Where the list is written.
+  public let site: Site
 
   public init(
     subject: Subject, theorems: [Claimed], lemmas: [Claimed], eventualities: [String] = [],
-    relies: [Reliance] = []
+    relies: [Reliance] = [], file: StaticString = #fileID, line: UInt = #line
   ) {
+    site = Site(file, line)
     self.subject = subject
     self.theorems = theorems
     self.lemmas = lemmas

@@ -11,6 +11,12 @@ public struct Site: Sendable, Hashable, Codable, CustomStringConvertible {
     self.file = "\(file)"
     self.line = Int(line)
   }
+
+  /// A line of a file that is no source of ours.
+  public init(file: String, line: Int) {
+    self.file = file
+    self.line = line
+  }
   public var description: String { "\(file):\(line)" }
 }
 

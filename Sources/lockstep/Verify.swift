@@ -36,6 +36,34 @@ struct Verify: ParsableCommand {
 
   @Option(
     name: .long,
+    help: ArgumentHelp(
+      "Write each invariant, shown or not, and all else that is wrong as SARIF 2.1.0, for annotations.",
+      valueName: "file"))
+  var sarif: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Write one page with all of this for a browser; the mutants are tried for it too, if that is not remembered.",
+      valueName: "file"))
+  var html: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Do one part of the work of a job array, such as 2/8: obligations are dealt out by their content.",
+      valueName: "i/n"))
+  var shard: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Folder of certificates that must be current; none are asked for where there is no such folder.",
+      valueName: "folder"))
+  var against = "Proofs/certificates"
+
+  @Option(
+    name: .long,
     help: ArgumentHelp("The most that one question to a solver may take.", valueName: "milliseconds"))
   var timeout: UInt32?
 
@@ -67,27 +95,95 @@ struct Verify: ParsableCommand {
     for result in results { try keep(result) }
     let verifications = zip(chosen, results).map { subject, result in
       var verification = result.verification
-      verification.complaints = theory(of: subject).complaints(about: verification)
+      if verification.share == nil {
+        verification.complaints = theory(of: subject).complaints(about: verification)
+      }
       return verification
     }
-    for verification in verifications {
+    let stale = try zip(chosen, results).compactMap { try staleness($0, $1) }
+    for verification in verifications where reporting.json || !verification.isEmpty {
       try reporting.json ? printJSON(verification) : print(verification.text)
     }
-    if !reporting.json {
-      print(Self.summary(verifications, seconds: (ContinuousClock.now - start) / .seconds(1)))
+    for finding in stale where !reporting.json { print(finding.message) }
+    if let html {
+      try save(page(chosen, verifications, verifier, since: start, line), to: html)
+      verifier.memory?.save()
     }
-    if !verifications.allSatisfy(\.holds) { throw ExitStatus.violated.code }
+    if let sarif { try save(report(verifications, stale), to: sarif) }
+    if !reporting.json {
+      let seconds = (ContinuousClock.now - start) / .seconds(1)
+      print(ObligationTimes(of: verifications.map(\.times)))
+      print(verifications.summary(seconds: seconds))
+    }
+    if !stale.isEmpty || !verifications.allSatisfy(\.holds) { throw ExitStatus.violated.code }
+  }
+
+  /// What is known of the machines, their mutants included, as a page.
+  private func page(
+    _ chosen: [Subject], _ verifications: [Verification], _ verifier: Verifier,
+    since start: ContinuousClock.Instant, _ line: ProgressLine
+  ) throws -> String {
+    do {
+      let machines = try zip(chosen, verifications).map { subject, verification in
+        let mutants = try verifier.mutants(of: subject) { verdict, _ in
+          line.show("\(subject.name): \(verdict.name)")
+        }
+        return try Page.Machine(subject, verification, mutants: mutants)
+      }
+      line.clear()
+      return Page(machines, seconds: (ContinuousClock.now - start) / .seconds(1)).html
+    } catch {
+      throw CouldNotRun("\(error)")
+    }
+  }
+
+  /// All findings as SARIF.
+  private func report(_ verifications: [Verification], _ stale: [Finding]) throws -> String {
+    let findings = verifications.flatMap { verification in
+      verification.findings(
+        claims: theories.first { $0.subject.name == verification.machine }?.site)
+    }
+    let tools = Set(verifications.flatMap(\.solvers)).sorted()
+    return try SARIF(
+      findings + stale + verifications.flatMap(\.shown), sources: SourceTree(root: "."), tools: tools,
+      shard: verifications.lazy.compactMap(\.share).first?.shard
+    ).encoded()
+  }
+
+  /// What is wrong with the certificate that is kept of a machine, if anything is.
+  private func staleness(_ subject: Subject, _ result: Verifier.Result) throws -> Finding? {
+    guard let certificate = result.certificate, FileManager.default.fileExists(atPath: against) else {
+      return nil
+    }
+    let path = "\(against)/\(subject.name).json"
+    func finding(_ message: String) -> Finding {
+      Finding(
+        .certificate, machine: subject.name, subject: "certificate", message: message,
+        site: Site(file: path, line: 1))
+    }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      return finding("\(subject.name): there is no certificate \(path)")
+    }
+    guard let kept = try? JSONDecoder().decode(Certificate.self, from: data) else {
+      return finding("\(subject.name): \(path) is no certificate")
+    }
+    // Another number of rounds is no other obligation: only what is made anew from the specification decides.
+    guard kept != certificate, let first = kept.differences(from: try subject.make().trace()).first else {
+      return nil
+    }
+    return finding("\(first): \(path) is stale")
   }
 
   /// Writes what was asked for into folders.
   private func keep(_ result: Verifier.Result) throws {
-    if let certificates {
-      let name = "\(result.certificate.machine).json"
-      try save(String(decoding: try result.certificate.encoded(), as: UTF8.self), to: name, in: certificates)
+    let machine = result.verification.machine
+    if let certificates, let certificate = result.certificate {
+      try save(
+        String(decoding: try certificate.encoded(), as: UTF8.self), to: "\(machine).json", in: certificates)
     }
     if let export {
       for (number, obligation) in result.obligations.enumerated() {
-        let name = "\(result.certificate.machine)-\(String(format: "%04d", number + 1)).smt2"
+        let name = "\(machine)-\(String(format: "%04d", number + 1)).smt2"
         try save(obligation.text, to: name, in: export)
       }
     }
@@ -97,6 +193,20 @@ struct Verify: ParsableCommand {
     var verifier = Verifier()
     if let timeout { verifier.options.timeout = timeout }
     if let depth { verifier.options.depth = depth }
+    if let shard {
+      guard let part = Shard(shard) else {
+        throw CouldNotRun("--shard \(shard): give a number and a count, such as 2/8")
+      }
+      guard certificates == nil, html == nil else {
+        throw CouldNotRun("--certificates and --html are of the whole, not of a shard")
+      }
+      verifier.shard = part
+      verifier.shardDepth = { machine, invariant in
+        let theory = theories.first { $0.subject.name == machine }
+        let claimed = (theory.map { $0.theorems + $0.lemmas } ?? []).first { $0.invariant == invariant }
+        return max(1, claimed?.k ?? 1)
+      }
+    }
     if !noCertify {
       do { verifier.second = try SecondSolver() } catch { throw CouldNotRun(error.description) }
     }
@@ -112,62 +222,5 @@ struct Verify: ParsableCommand {
   private static var cacheFolder: String {
     let environment = ProcessInfo.processInfo.environment
     return (environment["XDG_CACHE_HOME"] ?? NSHomeDirectory() + "/.cache") + "/lockstep"
-  }
-
-  private static func summary(_ results: [Verification], seconds: Double) -> String {
-    let theorems = results.flatMap(\.theorems)
-    let real = theorems.count { $0.method == .induction }
-    let explored = theorems.count { $0.method == .exploration }
-    let open = theorems.count - real - explored
-    let alone = results.reduce(0) { $0 + $1.unconfirmed }
-    return
-      "\(theorems.count) invariants: \(real) proved at real size, \(explored) explored only, \(open) open or"
-      + " violated; \(alone) obligations rest on one solver alone; \(String(format: "%.1f", seconds)) s"
-  }
-}
-
-extension LivenessResult {
-  /// A line, and the run that never comes to it if there is one.
-  var text: String {
-    let line = "in the end, under weak fairness, at scope \(scope): \(name)"
-    guard let reason else { return "\(line): holds" }
-    return ["\(line): NO: \(reason)", counterexample?.description].compactMap { $0 }.joined(separator: "\n")
-  }
-}
-
-extension Verification {
-  /// The machine's part of the matrix.
-  var text: String {
-    let rows = theorems.map { theorem in
-      [
-        theorem.invariant, theorem.rule ?? "",
-        theorem.method.rawValue + (theorem.k > 1 ? ", k = \(theorem.k)" : ""), theorem.size,
-        "\(theorem.proved)/\(theorem.obligations)", "\(theorem.confirmed)",
-        String(format: "%.0f ms", theorem.milliseconds),
-      ]
-    }
-    var lines = explored.map {
-      "\(machine): \($0.states) states and \($0.transitions) transitions at scope \($0.scope):"
-        + " \($0.holds ? "every invariant holds" : "NOT all holds")"
-    }
-    lines += [
-      "\(machine): canary \(canaryFound ? "found" : "NOT FOUND")",
-      table(["invariant", "rule", "method", "size", "proved", "confirmed", "time"], rows),
-    ]
-    lines += liveness.map(\.text) + complaints
-    lines += theorems.flatMap { unproved(of: $0) }
-    if let counterexample { lines.append("\(counterexample)") }
-    return lines.joined(separator: "\n") + "\n"
-  }
-
-  /// Counterexamples to induction are long, and one says as much as ten.
-  private static let shown = 1
-
-  private func unproved(of theorem: Theorem) -> [String] {
-    theorem.unproved.enumerated().flatMap { number, item in
-      var lines = ["not proved at real size: \(item.title)" + (item.reason.map { " (\($0))" } ?? "")]
-      if number < Self.shown, let counterexample = item.counterexample { lines.append("\(counterexample)") }
-      return lines
-    }
   }
 }

@@ -12,13 +12,18 @@ public struct Verifier: Sendable {
   /// What an exploration's result is kept under: any change of the program makes it a new one.
   public var programHash: ContentHash?
   public var options = InductionOptions()
+  /// Nil: everything.
+  public var shard: Shard?
+  /// The k by which a shard proves an invariant of a machine, by their names.
+  public var shardDepth: @Sendable (_ machine: String, _ invariant: String) -> Int = { _, _ in 1 }
 
   public init() {}
 
   /// What is known of one machine in the end: the matrix, and the proofs behind it.
   public struct Result: Sendable {
     public let verification: Verification
-    public let certificate: Certificate
+    /// Nil for a shard: its proofs certify nothing by themselves.
+    public let certificate: Certificate?
     /// Every obligation as it was last asked.
     public let obligations: [Obligation]
   }
@@ -38,7 +43,10 @@ public struct Verifier: Sendable {
         for (subject, specification) in work {
           progress("\(subject.name): exploring")
           var found = try self.explore(specification, at: Self.scopes(of: subject))
-          found.liveness = try self.liveness(of: specification, at: subject.livenessScope)
+          if self.shard?.owns(explorationOf: "\(subject.name), in the end", at: subject.livenessScope) ?? true
+          {
+            found.liveness = try self.liveness(of: specification, at: subject.livenessScope)
+          }
           explored.append(found)
         }
         return .explorations(explored)
@@ -75,9 +83,18 @@ public struct Verifier: Sendable {
       theorems: theorems(specification, proved, explored),
       canaryFound: explored.foundCanary && proved.foundCanary,
       solvers: [SolverContext.version] + (second.map { [$0.name] } ?? []), seconds: proved.seconds)
+    verification.canarySite = Self.witness(of: specification)?.site
+    verification.times = ObligationTimes(proved.induction.parts.flatMap(\.proofs))
+    if let shard, let cut = proved.cut {
+      verification.share = ShardShare(
+        shard: shard, obligations: cut.claims.count, ofObligations: cut.total,
+        explorations: explored.scopes.count, ofExplorations: Self.scopes(of: subject).count,
+        whole: cut.whole)
+    }
     verification.liveness = explored.liveness
     return Result(
-      verification: verification, certificate: Certificate(of: specification, proved.induction),
+      verification: verification,
+      certificate: shard == nil ? Certificate(of: specification, proved.induction) : nil,
       obligations: proved.induction.parts.flatMap(\.proofs).map(\.obligation))
   }
 
@@ -98,7 +115,7 @@ public struct Verifier: Sendable {
     -> Explored
   {
     var explored = Explored()
-    for scope in scopes {
+    for scope in scopes where shard?.owns(explorationOf: specification.name, at: scope) ?? true {
       if let known = known(specification, scope) {
         explored.scopes.append(known)
         continue
@@ -113,7 +130,9 @@ public struct Verifier: Sendable {
         memory?.keep("\(result.states) \(result.transitions)", about: key, by: "explore")
       }
     }
-    if let canary = Self.canary(of: specification) {
+    if explored.scopes.isEmpty {
+      explored.foundCanary = true
+    } else if let canary = Self.canary(of: specification) {
       let found = try Explorer(canary, scope: scopes[0]).run()
       explored.foundCanary = found.counterexample?.violation.name == canary.invariants[0].name
     }
@@ -156,6 +175,8 @@ public struct Verifier: Sendable {
 
   private struct Proved: Sendable {
     let induction: InductiveProof
+    /// Which claims were to be proved, if not all.
+    let cut: ShardCut?
     /// By the hash of the obligation: those that the second solver confirmed.
     let confirmed: Set<ContentHash>
     let foundCanary: Bool
@@ -167,14 +188,16 @@ public struct Verifier: Sendable {
   {
     let start = ContinuousClock.now
     progress("\(specification.name): proving")
-    let induction = Prover(InductiveProblem(specification), options: options, memory: memory).proveTogether {
-      progress($0.obligation.title)
-    }
+    let prover = Prover(InductiveProblem(specification), options: options, memory: memory)
+    let cut = shard.map { prover.cut($0) { shardDepth(specification.name, $0.name) } }
+    let show: @Sendable (Proof) -> Void = { progress($0.obligation.title) }
+    let induction =
+      cut.map { prover.prove($0, progress: show) } ?? prover.proveTogether(progress: show)
     progress("\(specification.name): confirming")
     let confirmed = confirm(induction.parts.flatMap(\.proofs).filter(\.isProved))
-    let foundCanary = isCanaryRefuted(specification)
+    let foundCanary = cut?.claims.isEmpty ?? false || isCanaryRefuted(specification)
     return Proved(
-      induction: induction, confirmed: confirmed, foundCanary: foundCanary,
+      induction: induction, cut: cut, confirmed: confirmed, foundCanary: foundCanary,
       seconds: (ContinuousClock.now - start) / .seconds(1))
   }
 
@@ -203,18 +226,29 @@ public struct Verifier: Sendable {
 
   private func theorems(_ specification: Specification, _ proved: Proved, _ explored: Explored) -> [Theorem] {
     let scope = explored.scopes.map(\.scope).joined(separator: ", ")
-    return specification.invariants.indices.map { index in
+    return specification.invariants.indices.compactMap { index in
       let invariant = specification.invariants[index]
       let part = proved.induction.parts.first { $0.invariant == index }
       let proofs = part?.proofs ?? []
       let isViolated = explored.counterexample?.violation.name == invariant.name
       let isExplored = explored.scopes.allSatisfy(\.holds) && invariant.reading != .proofOnly
+      let isOwned = part != nil || !explored.scopes.isEmpty && invariant.reading != .proofOnly
+      if shard != nil, !isOwned { return nil }
       let method: Theorem.Method =
-        isViolated
-        ? .violated : part?.isProved ?? false ? .induction : isExplored ? .exploration : .open
+        if isViolated {
+          .violated
+        } else if shard != nil {
+          part?.isProved ?? isExplored ? .part : .open
+        } else if part?.isProved ?? false {
+          .induction
+        } else {
+          isExplored ? .exploration : .open
+        }
       return Theorem(
-        machine: specification.name, invariant: invariant.name, rule: invariant.rule, method: method,
-        size: method == .induction ? "real" : scope, k: method == .induction ? part?.k ?? 0 : 0,
+        machine: specification.name, invariant: invariant.name, rule: invariant.rule, site: invariant.site,
+        method: method,
+        size: method == .induction || method == .part && part != nil ? "real" : scope,
+        k: method == .induction || method == .part ? part?.k ?? 0 : 0,
         obligations: proofs.count, proved: proofs.count(where: \.isProved),
         confirmed: proofs.count { $0.isProved && proved.confirmed.contains($0.obligation.hash) },
         milliseconds: proofs.reduce(0) { $0 + $1.milliseconds },
@@ -226,8 +260,11 @@ public struct Verifier: Sendable {
 
   /// The machine with one claim, that what is reachable is not.
   private static func canary(of specification: Specification) -> Specification? {
-    let witness = specification.witnesses.first(where: \.bound.isEmpty) ?? specification.witnesses.first
-    return witness.map { specification.replacingInvariants(with: [Invariant(canary: $0)]) }
+    witness(of: specification).map { specification.replacingInvariants(with: [Invariant(canary: $0)]) }
+  }
+
+  private static func witness(of specification: Specification) -> Witness? {
+    specification.witnesses.first(where: \.bound.isEmpty) ?? specification.witnesses.first
   }
 
   /// Whether a claim that is false after some step is refuted by induction.
