@@ -219,7 +219,7 @@ struct TLAWriter {
       return (names.new(name), isAll ? set(parameter.sort) : "{\(some)}")
     }
     let bound = ranges.map { "\($0.0) \\in \($0.1)" }.joined(separator: ", ")
-    return (definition, "\\E \(bound) : \(title)(\(ranges.map(\.0).joined(separator: ", ")))")
+    return (definition, "(\\E \(bound) : \(title)(\(ranges.map(\.0).joined(separator: ", "))))")
   }
 
   /// A definition: conditions, then what the changed variables become, for the last of the roots.
