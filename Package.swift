@@ -56,6 +56,7 @@ let package = Package(
     .executable(name: "FuzzGrants", targets: ["FuzzGrants"]),
     .executable(name: "FuzzEventChannels", targets: ["FuzzEventChannels"]),
     .executable(name: "FuzzBalloon", targets: ["FuzzBalloon"]),
+    .executable(name: "FuzzShadow", targets: ["FuzzShadow"]),
     .executable(name: "FuzzSelfBalloon", targets: ["FuzzSelfBalloon"]),
     .executable(name: "FuzzDirtyLog", targets: ["FuzzDirtyLog"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
@@ -94,6 +95,7 @@ let package = Package(
     fuzzer("Grants"),
     fuzzer("EventChannels"),
     fuzzer("Balloon"),
+    fuzzer("Shadow"),
     fuzzer("SelfBalloon"),
     fuzzer("DirtyLog"),
     // Bugs for the drivers to find, and the fuzz target that must find them.

@@ -34,9 +34,9 @@ import Testing
     #expect(session.run([]).divergence == nil)
   }
 
-  private static let lasting = Trial.grantTables + Trial.eventPorts
+  private static let lasting = Trial.grantTables + Trial.eventPorts + Trial.shadows
 
-  @Test("grant tables and event channels begin anew with every sequence", arguments: Self.lasting.indices)
+  @Test("machines that stay begin anew with every sequence", arguments: Self.lasting.indices)
   func beginsAnew(index: Int) {
     // Long enough for many sequences that leave frames mapped, and ports open.
     let report = RandomDriver(Self.lasting[index], seed: 1, length: 256).run(operations: 5000)

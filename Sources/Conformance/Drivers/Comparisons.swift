@@ -51,6 +51,10 @@ public struct ExhaustiveComparison: Sendable {
 
   static let grantTables = [ExhaustiveComparison { GrantsExploration().run(progress: $0) }]
 
+  static let shadows = ShadowExplorationScope.all.map { scope in
+    ExhaustiveComparison { ShadowExploration(scope).run(progress: $0) }
+  }
+
   static let eventChannels = EventsExplorationScope.all.map { scope in
     ExhaustiveComparison { EventsExploration(scope).run(progress: $0) }
   }
@@ -69,6 +73,7 @@ public struct ComparedMachine: Sendable {
     ComparedMachine(exhaustive: ExhaustiveComparison.grantTables, fuzzTarget: .grants),
     ComparedMachine(exhaustive: ExhaustiveComparison.eventChannels, fuzzTarget: .eventChannels),
     ComparedMachine(exhaustive: ExhaustiveComparison.hostMemories, fuzzTarget: .balloon),
+    ComparedMachine(exhaustive: ExhaustiveComparison.shadows, fuzzTarget: .shadow),
     ComparedMachine(exhaustive: ExhaustiveComparison.selfBalloons, fuzzTarget: .selfBalloon),
     ComparedMachine(exhaustive: ExhaustiveComparison.dirtyLogs, fuzzTarget: .dirtyLog),
   ]

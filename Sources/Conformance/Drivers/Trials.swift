@@ -11,6 +11,7 @@ extension Trial {
   public static var grantTables: [Trial] { [grants(), crowdedGrants()] }
   public static var eventPorts: [Trial] { [eventChannels(), crowdedEventChannels()] }
   public static var hostMemories: [Trial] { [hostMemory()] }
+  public static var shadows: [Trial] { [shadow(), crowdedShadow()] }
   public static var selfBalloons: [Trial] { [selfBalloon(SelfBalloonController.self)] }
   public static var dirtyLogs: [Trial] { [dirtyLog(TappedDirtyLog.self)] }
   public static var all: [Trial] { FuzzTarget.all.flatMap(\.trials) }
@@ -35,7 +36,7 @@ public struct FuzzTarget: Sendable {
   public static let balloon = FuzzTarget("Balloon", Trial.hostMemories)
   public static let selfBalloon = FuzzTarget("SelfBalloon", Trial.selfBalloons)
   public static let dirtyLog = FuzzTarget("DirtyLog", Trial.dirtyLogs)
-  public static let all = [ring, stream, grants, eventChannels, balloon, selfBalloon, dirtyLog]
+  public static let all = [ring, stream, grants, eventChannels, shadow, balloon, selfBalloon, dirtyLog]
 
   /// The input that runs a sequence of a trial.
   public static func input(_ trial: Int, _ bytes: [UInt8]) -> [UInt8] { [UInt8(trial)] + bytes }

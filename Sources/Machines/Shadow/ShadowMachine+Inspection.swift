@@ -3,24 +3,17 @@
 import Interfaces
 
 extension ShadowMachine {
-  /// A shadow entry as Specs/Shadow knows it: `target` is a page, or the guest's table one level below.
-  public struct InspectedEntry: Sendable, Hashable {
-    public var value: ShadowTableEntry
-    public var target: MachineFrame
-    public var isQueued: Bool
-  }
-
   public func hasShadow(_ table: MachineFrame, level: Int) -> Bool {
     isKnown(table) && state(table).pointee.shadow(at: level) != 0
   }
 
   /// An entry of a frame's shadow; nil if there is no such shadow.
-  public func inspect(_ table: MachineFrame, level: Int, slot: Int) -> InspectedEntry? {
+  public func inspect(_ table: MachineFrame, level: Int, slot: Int) -> ShadowEntryView? {
     guard hasShadow(table, level: level) else { return nil }
     let entry = self[number(state(table).pointee.shadow(at: level), slot)]
     let value = entry.settled
     let target = level == 0 || !value.isPresent ? value.frame : pages[pageNumber(value.frame)].frame
-    return InspectedEntry(value: value, target: target, isQueued: entry.isQueued)
+    return ShadowEntryView(value: value, target: target, isQueued: entry.isQueued)
   }
 
   /// Entries that lead to a shadow.

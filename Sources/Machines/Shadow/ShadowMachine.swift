@@ -82,6 +82,8 @@ public final class ShadowMachine<Tables: GuestTableAccess>: ShadowTables {
     seats = .allocate(capacity: seatCount)
     seats.initialize(repeating: ShadowSeat(), count: seatCount)
     snapshots = .allocate(capacity: seatCount * PagingLimits.slotCount)
+    snapshots.initialize(
+      repeating: GuestTableEntry(rawValue: 0), count: seatCount * PagingLimits.slotCount)
     queue = .allocate(capacity: Self.queueLimit)
     downgrades = .allocate(capacity: Self.queueLimit)
     pool.base.initializeMemory(as: UInt8.self, repeating: 0, count: pool.count * frameSize)
