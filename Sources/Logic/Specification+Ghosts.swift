@@ -13,6 +13,7 @@ extension Specification {
         return Component(
           variable: component.variable, field: component.field, sort: component.sort, keys: component.keys,
           initial: component.initial, role: .witness)
-      }, actions: actions, invariants: [], witnesses: [], assumptions: assumptions, rules: rules)
+      }, actions: actions, invariants: [], witnesses: [], assumptions: assumptions, rules: rules,
+      liveness: [])
   }
 }
