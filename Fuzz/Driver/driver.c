@@ -39,5 +39,6 @@ int FuzzStream_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzPlanted_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzGrants_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzEventChannels_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzShadow_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzSelfBalloon_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzDirtyLog_main(int argc, char **argv) { return run(argc, argv); }
