@@ -33,6 +33,7 @@ public struct FuzzTarget: Sendable {
   public static let stream = FuzzTarget("Stream", Trial.streams)
   public static let grants = FuzzTarget("Grants", Trial.grantTables)
   public static let eventChannels = FuzzTarget("EventChannels", Trial.eventPorts)
+  public static let shadow = FuzzTarget("Shadow", Trial.shadows)
   public static let balloon = FuzzTarget("Balloon", Trial.hostMemories)
   public static let selfBalloon = FuzzTarget("SelfBalloon", Trial.selfBalloons)
   public static let dirtyLog = FuzzTarget("DirtyLog", Trial.dirtyLogs)
