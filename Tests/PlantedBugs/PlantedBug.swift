@@ -13,6 +13,7 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
 
   public static let all: [PlantedBug] =
     rings + streams + GrantBug.allCases.map(grants) + EventBug.allCases.map(events)
+    + ShadowBug.allCases.map(shadow)
     + HostMemoryBug.allCases.map(hostMemories) + selfBalloons + dirtyLogs
 
   private static let rings = [
@@ -94,6 +95,16 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
       var reports: [ExhaustiveReport] = []
       for scope in EventsExplorationScope.all where reports.last?.divergence == nil {
         reports.append(EventsExploration(scope, bug.maker).run())
+      }
+      return reports
+    }
+  }
+
+  private static func shadow(_ bug: ShadowBug) -> PlantedBug {
+    PlantedBug(description: "Shadow, \(bug)", trial: .shadow(bug.maker)) {
+      var reports: [ExhaustiveReport] = []
+      for scope in ShadowExplorationScope.all where reports.last?.divergence == nil {
+        reports.append(ShadowExploration(scope, bug.maker).run())
       }
       return reports
     }
