@@ -41,4 +41,5 @@ int FuzzGrants_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzEventChannels_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzShadow_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzSelfBalloon_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzBalloon_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzDirtyLog_main(int argc, char **argv) { return run(argc, argv); }
