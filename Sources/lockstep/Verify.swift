@@ -192,7 +192,10 @@ struct Verify: ParsableCommand {
   private func makeVerifier() throws -> Verifier {
     var verifier = Verifier()
     if let timeout { verifier.options.timeout = timeout }
-    if let depth { verifier.options.depth = depth }
+    if let depth {
+      guard (1...2).contains(depth) else { throw CouldNotRun("--depth \(depth): 1 or 2") }
+      verifier.options.depth = depth
+    }
     if let shard {
       guard let part = Shard(shard) else {
         throw CouldNotRun("--shard \(shard): give a number and a count, such as 2/8")

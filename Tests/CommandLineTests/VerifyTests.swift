@@ -54,6 +54,12 @@ import Testing
     #expect(result.output.isEmpty)
   }
 
+  @Test("a depth that no induction has is one line and status 2") func depth() {
+    let result = Program.run(Program.lockstep, ["verify", "Stream", "--depth", "3"])
+    #expect(result.end == .exited(2))
+    #expect(result.error == "lockstep: --depth 3: 1 or 2\n")
+  }
+
   @Test("a page is of the whole, not of a shard") func pageOfShard() {
     let result = Program.run(
       Program.lockstep, ["verify", "Stream", "--shard", "1/2", "--html", "/tmp/no.html"])
