@@ -215,9 +215,7 @@ struct Verify: ParsableCommand {
     }
     if !noCache {
       verifier.memory = AnswerFile(folder: cache ?? Self.cacheFolder)
-      if let program = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe")) {
-        verifier.programHash = ContentHash(of: program.bytes)
-      }
+      verifier.program = ProgramIdentity(path: "/proc/self/exe")
     }
     return verifier
   }

@@ -130,7 +130,7 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
   }
 
   /// Steps up to which runs are examined by the solver here: more takes minutes for the deepest bugs.
-  private static let depth = 5
+  private static let depth = 4
 
   @Test(
     "has no short run that breaks a rule; its mutants have those that exploration finds",

@@ -61,12 +61,15 @@ public struct SecondSolver: Sendable {
     process.standardError = FileHandle.nullDevice
     let question = Pipe()
     process.standardInput = question
+    // Waiting by the run loop takes longer than the program does.
+    let ended = DispatchSemaphore(value: 0)
+    process.terminationHandler = { _ in ended.signal() }
     guard (try? process.run()) != nil else { return nil }
     // It says nothing worth a pipe's room before it has read all: there is nobody to wait for each other.
     try? question.fileHandleForWriting.write(contentsOf: Data(input.utf8))
     try? question.fileHandleForWriting.close()
     let data = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
+    ended.wait()
     return String(decoding: data, as: UTF8.self)
   }
 }

@@ -9,7 +9,7 @@ extension Verifier {
   public func mutants(
     of subject: Subject, progress: @escaping @Sendable (MutantVerdict, _ of: Int) -> Void = { _, _ in }
   ) throws(SpecificationError) -> MutationReport {
-    let key = programHash.map { ContentHash(of: "mutants of \(subject.name) by \($0)") }
+    let key = program.map { ContentHash(of: "mutants of \(subject.name) by \($0.hash)") }
     if let key, let note = memory?.note(about: key, by: "mutants"), let data = Data(base64Encoded: note),
       let known = try? JSONDecoder().decode(MutationReport.self, from: data)
     {

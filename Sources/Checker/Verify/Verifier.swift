@@ -10,7 +10,7 @@ public struct Verifier: Sendable {
   public var second: SecondSolver?
   public var memory: AnswerFile?
   /// What an exploration's result is kept under: any change of the program makes it a new one.
-  public var programHash: ContentHash?
+  public var program: ProgramIdentity?
   public var options = InductionOptions()
   /// Nil: everything.
   public var shard: Shard?
@@ -159,7 +159,7 @@ public struct Verifier: Sendable {
   }
 
   private func key(_ specification: Specification, _ scope: Scope) -> ContentHash? {
-    programHash.map { ContentHash(of: "\($0) \(specification.name) \(scope.name)") }
+    program.map { ContentHash(of: "\($0.hash) \(specification.name) \(scope.name)") }
   }
 
   private func known(_ specification: Specification, _ scope: Scope) -> ExploredScope? {
