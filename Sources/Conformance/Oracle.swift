@@ -180,6 +180,19 @@ public final class Oracle {
   }
 }
 
+extension ProgramSet {
+  /// A specification of ours, at a scope that a model asks for: it makes sense, or the program is wrong.
+  static func compiled(_ specification: @autoclosure () throws -> Specification, at scope: Scope)
+    -> ProgramSet
+  {
+    do {
+      return try ProgramSet(specification(), scope: scope)
+    } catch {
+      preconditionFailure("\(error)")
+    }
+  }
+}
+
 extension Specification {
   /// The index of an action that the specification must have.
   func action(_ name: String) -> Int {

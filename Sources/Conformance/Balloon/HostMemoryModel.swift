@@ -39,11 +39,7 @@ final class HostMemoryModel: Sendable {
         "Domain": UInt64(domains), "Frame": UInt64(frames), "GuestPage": UInt64(pages),
         "FrameUses": UInt64(uses), "Pages": numbers, "Extent": 2 * UInt64(frames),
       ])
-    do {
-      programs = try ProgramSet(try Balloon().trace(), scope: scope)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+    programs = .compiled(try Balloon().trace(), at: scope)
     let (s, layout) = (programs.layout.specification, programs.layout)
     create = s.action("create")
     setMaximum = s.action("setMaximum")

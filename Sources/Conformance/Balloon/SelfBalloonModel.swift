@@ -24,11 +24,7 @@ struct SelfBalloonModel: Sendable {
   let floor, maximum, isOn, current, target, goal, down, up: Int
 
   init(scope: Scope) {
-    do {
-      programs = try ProgramSet(try SelfBalloon().trace(), scope: scope)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+    programs = .compiled(try SelfBalloon().trace(), at: scope)
     let (specification, layout) = (programs.layout.specification, programs.layout)
     configure = specification.action("configure")
     turn = specification.action("turn")

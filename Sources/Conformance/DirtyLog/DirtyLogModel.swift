@@ -29,11 +29,7 @@ final class DirtyLogModel: Sendable {
         "Frame": UInt64(frames), "Mapping": UInt64(places), "Processor": UInt64(processors),
         "Quiet": 1 << UInt64(quietBits),
       ])
-    do {
-      programs = try ProgramSet(try Specs.DirtyLog().trace(), scope: scope)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+    programs = .compiled(try Specs.DirtyLog().trace(), at: scope)
     let (s, layout) = (programs.layout.specification, programs.layout)
     fill = s.action("fill")
     store = s.action("store")

@@ -32,11 +32,7 @@ final class EventsModel: Sendable {
       counts: [
         "Domain": UInt64(domains), "Port": UInt64(ports), "VCPU": UInt64(vcpus), "VIRQ": UInt64(interrupts),
       ])
-    do {
-      programs = try ProgramSet(try EventChannels().trace(), scope: scope)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+    programs = .compiled(try EventChannels().trace(), at: scope)
     let (s, layout) = (programs.layout.specification, programs.layout)
     allocateUnbound = s.action("allocateUnbound")
     bindInterdomain = s.action("bindInterdomain")

@@ -39,11 +39,7 @@ final class GrantsModel: Sendable {
         "Domain": UInt64(domains), "Reference": UInt64(references), "Handle": UInt64(handles),
         "Frame": UInt64(frames), "PinCount": 1 << UInt64(pinBits), "UseCount": 1 << UInt64(useBits),
       ])
-    do {
-      programs = try ProgramSet(try Grants().trace(), scope: scope)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+    programs = .compiled(try Grants().trace(), at: scope)
     largestPin = mask(pinBits)
     largestUse = mask(useBits)
     let (s, layout) = (programs.layout.specification, programs.layout)

@@ -37,11 +37,7 @@ final class RingModel: Sendable {
   init(bits: Int) {
     indexMask = mask(bits)
     let scope = Scope(name: "indices of \(bits) bits", counts: ["Index": 1 << UInt64(bits)])
-    do {
-      programs = try ProgramSet(try Ring().trace(), scope: scope)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+    programs = .compiled(try Ring().trace(), at: scope)
     let (specification, layout) = (programs.layout.specification, programs.layout)
     put = specification.action("put")
     publish = specification.action("publish")

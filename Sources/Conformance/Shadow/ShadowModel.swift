@@ -56,11 +56,7 @@ final class ShadowModel: Sendable {
         "Frame": UInt64(frames), "Level": 4, "Slot": UInt64(slots), "Processor": UInt64(sizes.vcpus),
         "Position": 4, "LinkCount": 4096, "PageCount": 4096,
       ])
-    do {
-      programs = try ProgramSet(try Shadow().trace().forgetting(ghost: "offered"), scope: scope)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+    programs = .compiled(try Shadow().trace().forgetting(ghost: "offered"), at: scope)
     let (s, layout) = (programs.layout.specification, programs.layout)
     storeByGuest = s.action("storeByGuest")
     fill = s.action("fill")

@@ -35,11 +35,7 @@ final class StreamModel: Sendable {
   init(bits: Int) {
     indexMask = mask(bits)
     let scope = Scope(name: "indices of \(bits) bits", counts: ["Index": 1 << UInt64(bits)])
-    do {
-      programs = try ProgramSet(try Stream().trace(), scope: scope)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+    programs = .compiled(try Stream().trace(), at: scope)
     let (specification, layout) = (programs.layout.specification, programs.layout)
     look = specification.action("look")
     write = specification.action("write")
