@@ -127,9 +127,7 @@ extension Counterexample.Violation {
     rule = invariant.rule
     ruleText = specification.rules.first { $0.number == invariant.rule }?.text
     site = invariant.site
-    self.indices = zip(invariant.bound, indices).enumerated().map { position, pair in
-      Counterexample.Named("x\(position)", pair.1, pair.0.sort)
-    }
+    self.indices = Self.named(invariant.bound, indices)
   }
 
   /// What must come about does not: a fair run may stay in some states for ever.
@@ -141,10 +139,15 @@ extension Counterexample.Violation {
     rule = claim.rule
     ruleText = specification.rules.first { $0.number == claim.rule }?.text
     site = claim.site
-    self.indices = zip(claim.bound, indices).enumerated().map { position, pair in
-      Counterexample.Named("x\(position)", pair.1, pair.0.sort)
-    }
+    self.indices = Self.named(claim.bound, indices)
     endless = states
+  }
+
+  /// Indices, one value for each bound node.
+  private static func named(_ bound: [Node], _ values: [UInt64]) -> [Counterexample.Named] {
+    zip(bound, values).enumerated().map {
+      Counterexample.Named("x\($0.offset)", $0.element.1, $0.element.0.sort)
+    }
   }
 
   /// No action is possible.
