@@ -149,10 +149,10 @@ public final class Evaluation {
 extension Elaborator {
   /// Every tuple of values of the sorts, as constants: for small scopes.
   public func tuples(of sorts: [Sort]) -> [[TermID]] {
-    sorts.reduce([[]]) { tuples, sort in
+    for sort in sorts {
       let count = scope.count(of: sort)
       precondition(count != 0 && count <= 1 << 16, "\(sort.name) has too many values to enumerate")
-      return tuples.flatMap { tuple in (0..<count).map { tuple + [constant($0, sort)] } }
     }
+    return scope.tuples(of: sorts).map { zip($0, sorts).map { constant($0, $1) } }
   }
 }

@@ -111,6 +111,21 @@ public struct Scope: Sendable, Hashable, Codable {
     return (0..<count(of: parameter.sort)).filter { allowed?.contains($0) ?? true }
   }
 
+  /// Every tuple of values of some sorts, the last running fastest: for sorts of few values.
+  public func tuples(of sorts: [Sort]) -> [[UInt64]] {
+    Self.product(sorts.map { Array(0..<count(of: $0)) })
+  }
+
+  /// Every tuple of arguments that an action is given in this scope; none if it is not taken.
+  public func arguments(of action: Action) -> [[UInt64]] {
+    if excluded.contains(action.name) { return [] }
+    return Self.product(action.parameters.map { values(of: $0, in: action.name) })
+  }
+
+  private static func product(_ values: [[UInt64]]) -> [[UInt64]] {
+    values.reduce([[]]) { tuples, values in tuples.flatMap { tuple in values.map { tuple + [$0] } } }
+  }
+
   /// Bits of a value of `sort` in this scope.
   public func bits(of sort: Sort) -> Int { Sort.bits(for: count(of: sort)) }
 }

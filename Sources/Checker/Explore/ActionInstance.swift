@@ -40,11 +40,6 @@ struct InstancePlan {
 
   /// Every tuple of arguments of an action that the scope allows.
   static func instances(of action: Int, in specification: Specification, _ scope: Scope) -> [ActionInstance] {
-    let name = specification.actions[action].name
-    guard !scope.excluded.contains(name) else { return [] }
-    let tuples = specification.actions[action].parameters.reduce([[UInt64]]([[]])) { tuples, parameter in
-      tuples.flatMap { tuple in scope.values(of: parameter, in: name).map { tuple + [$0] } }
-    }
-    return tuples.map { ActionInstance(action: action, arguments: $0) }
+    scope.arguments(of: specification.actions[action]).map { ActionInstance(action: action, arguments: $0) }
   }
 }

@@ -87,9 +87,7 @@ private struct WatchedClaim {
 
   init(_ claim: LeadsTo, in specification: Specification, scope: Scope, watching conditions: inout [Node]) {
     self.claim = claim
-    cases = claim.bound.reduce([[]]) { tuples, node in
-      tuples.flatMap { tuple in (0..<scope.count(of: node.sort)).map { tuple + [$0] } }
-    }
+    cases = scope.tuples(of: claim.bound.map(\.sort))
     first = conditions.count
     conditions += cases.flatMap { [claim.at($0).from, claim.at($0).to] }
     for fairness in claim.fair {

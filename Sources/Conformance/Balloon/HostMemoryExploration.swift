@@ -8,7 +8,6 @@
 // which it keeps the free ones; that order is no part of the abstract state. Free frames are given back ascending in
 // every other state, and descending in those between.
 
-import Checker
 import Interfaces
 import Logic
 import Machines
@@ -26,60 +25,35 @@ public struct HostMemoryExploration: Sendable {
 
   /// - Parameter progress: is told now and then how far it is.
   public func run(progress: ExhaustiveProgress.Observer? = nil) -> ExhaustiveReport {
-    var report = ExhaustiveReport(name: "Balloon", scope: scope.name)
-    let run = HostMemoryExplorationRun(scope, maker)
-    do throws(Divergence) {
-      try run.explore(&report, progress)
-    } catch {
-      report.divergence = error
-    }
-    report.states = run.compared
-    report.reachable = run.compared
-    report.transitions = run.transitions
-    return report
+    ExhaustiveReport(
+      name: "Balloon", scope: scope.name, of: HostMemoryExplorationRun(scope, maker), progress: progress)
   }
 }
 
-private final class HostMemoryExplorationRun {
+private final class HostMemoryExplorationRun: ExhaustiveRun {
   private let scope: HostMemoryScope
   private let model: HostMemoryModel
   private let oracle: Oracle
   private let host: FollowedHostMemory
-  private let packing: StatePacking
-  private let states: StateStore
-  /// The state being explored.
-  private let registers: UnsafeMutablePointer<UInt64>
-  private let packed: UnsafeMutablePointer<UInt64>
-  private(set) var compared = 0
+  let states: ExploredStates
+  private var compared = 0
   private(set) var transitions = 0
-  private var isFull = false
+  var driven: Int { compared }
+  var reachable: Int { compared }
 
   init(_ scope: HostMemoryScope, _ maker: HostMemoryMaker) {
     self.scope = scope
     model = scope.model
     oracle = Oracle(model.programs)
     host = FollowedHostMemory(model, oracle, frames: model.frames, limit: scope.limit, maker)
-    let layout = model.programs.layout
-    packing = StatePacking(layout)
-    guard let states = StateStore(words: packing.words, memoryLimit: 1 << 30) else {
-      fatalError("no address space for an exploration")
-    }
-    self.states = states
-    registers = .allocate(capacity: layout.count)
-    packed = .allocate(capacity: packing.words)
+    states = ExploredStates(of: oracle.simulator)
   }
 
-  deinit {
-    registers.deallocate()
-    packed.deallocate()
-  }
-
-  func explore(_ report: inout ExhaustiveReport, _ progress: ExhaustiveProgress.Observer?) throws(Divergence)
-  {
+  func explore(_ progress: ExhaustiveProgress.Observer?) throws(Divergence) {
     host.begin()
-    visit()
+    states.visit()
     while compared < states.count {
-      packing.unpack(states.state(compared), into: registers)
+      states.go(to: compared)
       var isThere = false
       for call in scope.calls {
         if !isThere {
@@ -90,24 +64,14 @@ private final class HostMemoryExplorationRun {
         try call.make(host)
         transitions += 1
         try host.compare()
-        visit()
-        isThere = isUnchanged
+        states.visit()
+        // Where the call has changed nothing, the next is made without more ado.
+        isThere = states.isUnchanged
       }
       compared += 1
       if compared & 0x3FF == 0 { progress?(ExhaustiveProgress(states: compared, transitions: transitions)) }
-      if isFull { return report.incomplete = "memory for \(states.count) states, and no more" }
+      if states.isFull { return }
     }
-  }
-
-  private func visit() {
-    packing.pack(oracle.simulator.registers, into: packed)
-    if states.insert(packed, parent: nil) == .outOfMemory { isFull = true }
-  }
-
-  /// Whether the call has changed nothing, so that the next can be made without more ado.
-  private var isUnchanged: Bool {
-    let found = oracle.simulator.registers
-    return (0..<model.programs.layout.count).allSatisfy { found[$0] == registers[$0] }
   }
 
   // MARK: Bringing the implementation into a state
@@ -116,11 +80,11 @@ private final class HostMemoryExplorationRun {
   /// A domain that the model does not know has what is to be free.
   private var nobody: DomainID { host.id(UInt64(model.domains)) }
 
-  private func state(_ register: Int, _ key: Int = 0) -> UInt64 { registers[register + key] }
+  private func state(_ register: Int, _ key: Int = 0) -> UInt64 { states.registers[register + key] }
 
   private func restore() throws(Divergence) {
     clear()
-    oracle.simulator.registers.update(from: registers, count: model.programs.layout.count)
+    states.enter()
     let everything = UInt64(model.frames)
     _ = memory.addDomain(nobody)
     _ = memory.setMaximum(everything, of: nobody)

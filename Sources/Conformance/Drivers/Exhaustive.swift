@@ -69,13 +69,3 @@ struct StatePacking {
     }
   }
 }
-
-extension Specification {
-  /// Every list of arguments that an action can have at a scope.
-  func argumentLists(of action: Int, at layout: StateLayout) -> [[UInt64]] {
-    actions[action].parameters.reduce([[]]) { lists, parameter in
-      let count = layout.scope.count(of: parameter.sort)
-      return lists.flatMap { list in (0..<count).map { list + [$0] } }
-    }
-  }
-}

@@ -119,8 +119,10 @@ final class JointExploration<Side: ExploredSide> {
     packing = StatePacking(layout)
     steps = ContiguousArray(
       layout.specification.actions.indices.flatMap { action in
-        layout.specification.argumentLists(of: action, at: layout).filter { side.isInScope(action, $0) }
-          .map { ExploredStep(action, $0, side.actor(of: action, $0)) }
+        layout.scope.tuples(of: layout.specification.actions[action].parameters.map(\.sort)).filter {
+          side.isInScope(action, $0)
+        }
+        .map { ExploredStep(action, $0, side.actor(of: action, $0)) }
       })
     // Address space, taken up as it is used.
     guard let nodes = StateStore(words: packing.words + 1, memoryLimit: 3 << 30),

@@ -8,7 +8,6 @@
 // protocol are stores like others; that they do what they like, at any time, is explored. What of a vCPU only its guest
 // knows, where its handler stands, is not: the implementation cannot see it.
 
-import Checker
 import Interfaces
 import Logic
 import Machines
@@ -26,21 +25,12 @@ public struct EventsExploration {
 
   /// - Parameter progress: is told now and then how far it is.
   public func run(progress: ExhaustiveProgress.Observer? = nil) -> ExhaustiveReport {
-    var report = ExhaustiveReport(name: "EventChannels", scope: scope.name)
-    let run = EventsExplorationRun(scope, maker)
-    do throws(Divergence) {
-      try run.explore(&report, progress)
-    } catch {
-      report.divergence = error
-    }
-    report.states = run.compared
-    report.reachable = run.reached
-    report.transitions = run.transitions
-    return report
+    ExhaustiveReport(
+      name: "EventChannels", scope: scope.name, of: EventsExplorationRun(scope, maker), progress: progress)
   }
 }
 
-private final class EventsExplorationRun {
+private final class EventsExplorationRun: ExhaustiveRun {
   private typealias Call = (FollowedEventPorts) -> Void
 
   private let scope: EventsExplorationScope
@@ -48,15 +38,13 @@ private final class EventsExplorationRun {
   private let world: EventsWorld
   private let oracle: Oracle
   private let ports: FollowedEventPorts
-  private let packing: StatePacking
-  private let states: StateStore
-  private let registers: UnsafeMutablePointer<UInt64>
-  private let packed: UnsafeMutablePointer<UInt64>
+  let states: ExploredStates
   /// What the implementation was put into.
-  private(set) var compared = 0
+  private var compared = 0
   private(set) var transitions = 0
-  private var isFull = false
-  var reached: Int { states.count }
+  var driven: Int { compared }
+  var reachable: Int { states.count }
+  private var registers: UnsafeMutablePointer<UInt64> { states.registers }
 
   init(_ scope: EventsExplorationScope, _ maker: EventsMaker) {
     self.scope = scope
@@ -66,34 +54,21 @@ private final class EventsExplorationRun {
     oracle = Oracle(model.programs)
     ports = FollowedEventPorts(
       world.ports, tap: world.tap, model: model, names: EventNames(model, known: ids), oracle: oracle)
-    let layout = model.programs.layout
-    packing = StatePacking(layout)
-    guard let states = StateStore(words: packing.words, memoryLimit: 1 << 30) else {
-      fatalError("no address space for an exploration")
-    }
-    self.states = states
-    registers = .allocate(capacity: layout.count)
-    packed = .allocate(capacity: packing.words)
+    states = ExploredStates(of: oracle.simulator)
   }
 
-  deinit {
-    registers.deallocate()
-    packed.deallocate()
-  }
-
-  func explore(_ report: inout ExhaustiveReport, _ progress: ExhaustiveProgress.Observer?) throws(Divergence)
-  {
+  func explore(_ progress: ExhaustiveProgress.Observer?) throws(Divergence) {
     let (steps, calls) = (steps, calls)
     var next = 0
-    visit()
+    states.visit()
     while next < states.count {
-      packing.unpack(states.state(next), into: registers)
+      states.go(to: next)
       for (action, arguments) in steps {
-        enter()
+        states.enter()
         guard oracle.simulator.run(action, arguments) else { continue }
         oracle.simulator.commit()
         if action == model.create { furnish(arguments[0]) }
-        visit()
+        states.visit()
       }
       if registers[model.deliveryStep] == 0 {
         try compare(calls)
@@ -101,17 +76,8 @@ private final class EventsExplorationRun {
       }
       next += 1
       if next & 0xFFF == 0 { progress?(ExhaustiveProgress(states: compared, transitions: transitions)) }
-      if isFull { return report.incomplete = "memory for \(states.count) states, and no more" }
+      if states.isFull { return }
     }
-  }
-
-  private func visit() {
-    packing.pack(oracle.simulator.registers, into: packed)
-    if states.insert(packed, parent: nil) == .outOfMemory { isFull = true }
-  }
-
-  private func enter() {
-    oracle.simulator.registers.update(from: registers, count: model.programs.layout.count)
   }
 
   /// A domain begins with room for all its ports, and a guest that has stored something.
@@ -139,7 +105,8 @@ private final class EventsExplorationRun {
       if guests.contains(declared.name) || scope.excluded.contains(declared.name) {
         return [] as [(Int, [UInt64])]
       }
-      return layout.specification.argumentLists(of: action, at: layout).filter { arguments in
+      return layout.scope.tuples(of: layout.specification.actions[action].parameters.map(\.sort)).filter {
+        arguments in
         zip(declared.parameters, arguments).allSatisfy { parameter, value in
           // Port 0 is nobody's; no call that names it gets as far as the words.
           if declared.name.hasPrefix("store") || action == model.poll, parameter.name == "port", value == 0 {
@@ -163,22 +130,14 @@ private final class EventsExplorationRun {
       if let divergence = ports.divergence { throw divergence }
       try ports.compareRemembered()
       try ports.compareWords(world)
-      isThere = isUnchanged
+      // Where the call has changed nothing, the next is made without more ado.
+      isThere = states.isUnchanged
     }
-  }
-
-  /// Whether the call has changed nothing, so that the next can be made without more ado.
-  private var isUnchanged: Bool {
-    let found = oracle.simulator.registers
-    for register in 0..<model.programs.layout.count where found[register] != registers[register] {
-      return false
-    }
-    return true
   }
 
   /// Puts the specification, the implementation and the words around it into the state explored.
   private func restore() {
-    enter()
+    states.enter()
     for name in 0..<scope.domains {
       let d = UInt64(name)
       for p in 1..<model.ports {

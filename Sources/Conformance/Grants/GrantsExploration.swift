@@ -8,7 +8,6 @@
 // in which it keeps the free ones; that order is no part of the abstract state. It is tried ascending in every other
 // state, and descending in those between.
 
-import Checker
 import Interfaces
 import Logic
 import Machines
@@ -22,19 +21,10 @@ public struct GrantsExploration {
 
   /// - Parameter progress: is told now and then how far it is.
   public func run(progress: ExhaustiveProgress.Observer? = nil) -> ExhaustiveReport {
-    var report = ExhaustiveReport(
+    ExhaustiveReport(
       name: "Grants",
-      scope: "domain 1 grants, domain 0 maps with two handles, two frames, guests that store anything")
-    let run = GrantsExplorationRun(maker)
-    do throws(Divergence) {
-      try run.explore(&report, progress)
-    } catch {
-      report.divergence = error
-    }
-    report.states = run.compared
-    report.reachable = run.compared
-    report.transitions = run.transitions
-    return report
+      scope: "domain 1 grants, domain 0 maps with two handles, two frames, guests that store anything",
+      of: GrantsExplorationRun(maker), progress: progress)
   }
 }
 
@@ -44,7 +34,7 @@ private struct ExploredCall {
   init(_ make: @escaping (FollowedGrantTables) throws(Divergence) -> Void) { self.make = make }
 }
 
-private final class GrantsExplorationRun {
+private final class GrantsExplorationRun: ExhaustiveRun {
   /// Counts go further than two handles and a copy can: that they end is a matter of the random trials.
   private static let model = GrantsModel(
     domains: 2, references: 1, handles: 2, frames: 2, pinBits: 2, useBits: 3)
@@ -53,12 +43,12 @@ private final class GrantsExplorationRun {
   private let world: GrantsWorld
   private let oracle: Oracle
   private let tables: FollowedGrantTables
-  private let packing: StatePacking
-  private let states: StateStore
-  private let registers: UnsafeMutablePointer<UInt64>
-  private let packed: UnsafeMutablePointer<UInt64>
-  private(set) var compared = 0
+  let states: ExploredStates
+  private var compared = 0
   private(set) var transitions = 0
+  var driven: Int { compared }
+  var reachable: Int { compared }
+  private var registers: UnsafeMutablePointer<UInt64> { states.registers }
 
   init(_ maker: GrantsMaker) {
     world = GrantsWorld(model, maker)
@@ -66,58 +56,35 @@ private final class GrantsExplorationRun {
     tables = FollowedGrantTables(
       world.tables, tap: world.tap, frames: world.frameTap, model: model,
       names: GrantNames(model, isOpen: false), oracle: oracle)
-    let layout = model.programs.layout
-    packing = StatePacking(layout)
-    guard let states = StateStore(words: packing.words, memoryLimit: 1 << 30) else {
-      fatalError("no address space for an exploration")
-    }
-    self.states = states
-    registers = .allocate(capacity: layout.count)
-    packed = .allocate(capacity: packing.words)
+    states = ExploredStates(of: oracle.simulator)
   }
 
-  deinit {
-    registers.deallocate()
-    packed.deallocate()
-  }
-
-  func explore(_ report: inout ExhaustiveReport, _ progress: ExhaustiveProgress.Observer?) throws(Divergence)
-  {
+  func explore(_ progress: ExhaustiveProgress.Observer?) throws(Divergence) {
     let steps = steps
     let calls = calls
-    visit()
+    states.visit()
     while compared < states.count {
-      packing.unpack(states.state(compared), into: registers)
+      states.go(to: compared)
       for (action, arguments) in steps {
-        enter()
+        states.enter()
         if oracle.simulator.run(action, arguments) {
           oracle.simulator.commit()
-          visit()
+          states.visit()
         }
       }
       try compare(calls)
       compared += 1
       if compared & 0xFFF == 0 { progress?(ExhaustiveProgress(states: compared, transitions: transitions)) }
-      if isFull { return report.incomplete = "memory for \(states.count) states, and no more" }
+      if states.isFull { return }
     }
-  }
-
-  private var isFull = false
-
-  private func visit() {
-    packing.pack(oracle.simulator.registers, into: packed)
-    if states.insert(packed, parent: nil) == .outOfMemory { isFull = true }
-  }
-
-  private func enter() {
-    oracle.simulator.registers.update(from: registers, count: model.programs.layout.count)
   }
 
   /// The steps by which states are found: those of the scope.
   private var steps: [(action: Int, arguments: [UInt64])] {
     let layout = model.programs.layout
     return layout.specification.actions.indices.flatMap { action in
-      layout.specification.argumentLists(of: action, at: layout).filter { arguments in
+      layout.scope.tuples(of: layout.specification.actions[action].parameters.map(\.sort)).filter {
+        arguments in
         switch action {
         case model.map, model.mapIntoEntry: arguments[0] == 0
         case model.grow: arguments[0] == 1
@@ -138,22 +105,14 @@ private final class GrantsExplorationRun {
       if let divergence = tables.divergence { throw divergence }
       try tables.compareAll()
       try tables.compareSurroundings(world)
-      isThere = isUnchanged
+      // Where the call has changed nothing, the next is made without more ado.
+      isThere = states.isUnchanged
     }
-  }
-
-  /// Whether the call has changed nothing, so that the next can be made without more ado.
-  private var isUnchanged: Bool {
-    let found = oracle.simulator.registers
-    for register in 0..<model.programs.layout.count where found[register] != registers[register] {
-      return false
-    }
-    return true
   }
 
   /// Puts the specification, the implementation and the world around it into the state explored.
   private func restore() {
-    enter()
+    states.enter()
     for d in 0..<model.domains { world.store(tables.entry(d, 0), d, 0) }
     for f in 0..<model.frames {
       let isOwned = registers[model.isOwned + f] == 1

@@ -8,7 +8,6 @@
 // machine is put into it as it was when it was first reached; other ways to the same state may leave another clock
 // hand, other pages of the pool and other orders of lists, which random trials try.
 
-import Checker
 import Interfaces
 import Logic
 import Machines
@@ -27,66 +26,40 @@ public struct ShadowExploration {
 
   /// - Parameter progress: is told now and then how far it is.
   public func run(progress: ExhaustiveProgress.Observer? = nil) -> ExhaustiveReport {
-    var report = ExhaustiveReport(name: "Shadow", scope: "\(scope.name), \(scope.depth) operations")
-    let run = ShadowExplorationRun(scope, maker)
-    do throws(Divergence) {
-      try run.explore(&report, progress)
-    } catch {
-      report.divergence = error
-    }
-    report.states = run.reached
-    report.reachable = run.reached
-    report.transitions = run.transitions
-    return report
+    ExhaustiveReport(
+      name: "Shadow", scope: "\(scope.name), \(scope.depth) operations",
+      of: ShadowExplorationRun(scope, maker), progress: progress)
   }
 }
 
-private final class ShadowExplorationRun {
+private final class ShadowExplorationRun: ExhaustiveRun {
   private let scope: ShadowExplorationScope
   private let world: ShadowWorld
-  private let model: ShadowModel
-  private let packing: StatePacking
-  private let states: StateStore
-  private let registers: UnsafeMutablePointer<UInt64>
-  private let packed: UnsafeMutablePointer<UInt64>
+  let states: ExploredStates
   private var images: [ShadowWorld.Image] = []
   /// By state: the one before, and the operation that led here.
   private var ways: [(from: Int, operation: Int, depth: Int)] = []
-  private(set) var compared = 0
+  private var compared = 0
   private(set) var transitions = 0
-  private var isFull = false
-  var reached: Int { states.count }
+  var driven: Int { states.count }
+  var reachable: Int { states.count }
 
   init(_ scope: ShadowExplorationScope, _ maker: ShadowMaker) {
     self.scope = scope
-    model = ShadowModel(ShadowExplorationScope.sizes)
-    world = ShadowWorld(model, maker)
-    let layout = model.programs.layout
-    packing = StatePacking(layout)
-    guard let states = StateStore(words: packing.words + 1, memoryLimit: 1 << 30) else {
-      fatalError("no address space for an exploration")
-    }
-    self.states = states
-    registers = .allocate(capacity: layout.count)
-    packed = .allocate(capacity: packing.words + 1)
+    world = ShadowWorld(ShadowModel(ShadowExplorationScope.sizes), maker)
+    states = ExploredStates(of: world.oracle.simulator, isMarked: true)
   }
 
-  deinit {
-    registers.deallocate()
-    packed.deallocate()
-  }
-
-  func explore(_ report: inout ExhaustiveReport, _ progress: ExhaustiveProgress.Observer?) throws(Divergence)
-  {
+  func explore(_ progress: ExhaustiveProgress.Observer?) throws(Divergence) {
     world.reset(scope.policy)
     try scope.begin(world)
     try world.compareThoroughly()
     _ = visit(from: 0, by: -1)
     let operations = scope.operations
     while compared < images.count, ways[compared].depth < scope.depth {
+      states.go(to: compared)
       for (index, operation) in operations.enumerated() {
-        packing.unpack(states.state(compared), into: registers)
-        world.oracle.simulator.registers.update(from: registers, count: model.programs.layout.count)
+        states.enter()
         world.restore(images[compared])
         transitions += 1
         do throws(Divergence) {
@@ -101,17 +74,15 @@ private final class ShadowExplorationRun {
       }
       compared += 1
       if compared & 0xFF == 0 { progress?(ExhaustiveProgress(states: compared, transitions: transitions)) }
-      if isFull { return report.incomplete = "memory for \(states.count) states, and no more" }
+      if states.isFull { return }
     }
   }
 
   /// - Returns: whether the world is in a state that is new.
   private func visit(from: Int, by operation: Int) -> Bool {
-    packing.pack(world.oracle.simulator.registers, into: packed)
-    packed[packing.words] = world.tables.reflections
-    switch states.insert(packed, parent: nil) {
+    switch states.visit(mark: world.tables.reflections) {
     case .known: return false
-    case .outOfMemory: isFull = true
+    case .outOfMemory: break
     case .new:
       images.append(world.image)
       ways.append((from, operation, operation < 0 ? 0 : ways[from].depth + 1))

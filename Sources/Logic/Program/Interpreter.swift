@@ -77,11 +77,11 @@ private struct Frame {
   }
 
   func tuples(_ bound: [Node]) -> [[UInt64]] {
-    bound.reduce([[]]) { tuples, node in
+    for node in bound {
       let count = layout.scope.count(of: node.sort)
       precondition(count != 0 && count <= 1 << 16, "\(node.sort.name) has too many values to enumerate")
-      return tuples.flatMap { tuple in (0..<count).map { tuple + [$0] } }
     }
+    return layout.scope.tuples(of: bound.map(\.sort))
   }
 
   func value(_ node: Node) -> UInt64 {

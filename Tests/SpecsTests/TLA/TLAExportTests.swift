@@ -82,12 +82,7 @@ private struct Comparison {
   }
 
   private func instances(of action: Int) -> [[UInt64]] {
-    let declared = specification.actions[action]
-    return declared.parameters.reduce([[UInt64]]([[]])) { tuples, parameter in
-      tuples.flatMap { tuple in
-        layout.scope.values(of: parameter, in: declared.name).map { tuple + [$0] }
-      }
-    }
+    layout.scope.arguments(of: specification.actions[action])
   }
 
   /// A few states that an exploration finds in which an action is possible; none if it is rare.
