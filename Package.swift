@@ -88,7 +88,7 @@ let package = Package(
 
     // Both sides together.
     .target(
-      name: "Conformance", dependencies: ["Specs", "Machines", "Logic", "Checker", "Interfaces"],
+      name: "Conformance", dependencies: ["Specs", "Machines", "Logic", "Interfaces"],
       swiftSettings: fast + instrumented),
     fuzzer("Ring"),
     fuzzer("Stream"),

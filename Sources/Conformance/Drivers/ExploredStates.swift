@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Checker
 import Logic
 
 /// The states of a specification that an exploration has found, in the order in which it found them, and the one of them

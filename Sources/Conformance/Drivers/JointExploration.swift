@@ -7,7 +7,6 @@
 // The implementation is a value. What an operation does after the answers that it has had so far is found by running
 // it again from its beginning.
 
-import Checker
 import Logic
 
 /// One side of a machine, as an exhaustive comparison drives it.

@@ -5,21 +5,22 @@
 /// States lie one after another; an open-addressing table of their numbers finds them again. Equality is exact: the
 /// hash only says where to look.
 package final class StateStore {
-  let words: Int
+  @usableFromInline let words: Int
   /// From one state to the next; after its words there is room for a set of what need not be taken in it.
-  private let stride: Int
-  package private(set) var count = 0
-  let states: UnsafeMutablePointer<UInt64>
-  private let parents: UnsafeMutablePointer<UInt32>
+  @usableFromInline let stride: Int
+  @usableFromInline package internal(set) var count = 0
+  @usableFromInline let states: UnsafeMutablePointer<UInt64>
+  @usableFromInline let parents: UnsafeMutablePointer<UInt32>
   private let stateMemory: FlatMemory<UInt64>
   private let parentMemory: FlatMemory<UInt32>
   /// A number (plus 1; 0 is free) in the low half, bits of the hash in the high half.
-  private var table: FlatMemory<UInt64>
-  private var tableMask: Int
-  private let memoryLimit: Int
-  private let capacity: Int
+  @usableFromInline var table: UnsafeMutablePointer<UInt64>
+  private var tableMemory: FlatMemory<UInt64>
+  @usableFromInline var tableMask: Int
+  @usableFromInline let memoryLimit: Int
+  @usableFromInline let capacity: Int
 
-  static let noParent = UInt32.max
+  package static let noParent = UInt32.max
 
   /// - Parameters:
   ///   - setWords: words of a set of action instances.
@@ -39,21 +40,24 @@ package final class StateStore {
     parentMemory = parents
     self.states = states.base
     self.parents = parents.base
-    self.table = table
+    tableMemory = table
+    self.table = table.base
     tableMask = initialTable - 1
   }
 
-  package func state(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + number &* stride }
+  @inlinable package func state(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + number &* stride }
 
   /// The set of action instances that need not be taken in a state; empty at first.
-  func redundant(_ number: Int) -> UnsafeMutablePointer<UInt64> { states + (number &* stride &+ words) }
+  @inlinable package func redundant(_ number: Int) -> UnsafeMutablePointer<UInt64> {
+    states + (number &* stride &+ words)
+  }
 
   package func parent(of number: Int) -> Int? {
     parents[number] == Self.noParent ? nil : Int(parents[number])
   }
 
   /// Bytes in use.
-  var bytes: Int { count * (stride * 8 + 4) + (tableMask + 1) * 8 }
+  @usableFromInline var bytes: Int { count * (stride * 8 + 4) + (tableMask + 1) * 8 }
 
   // MARK: Adding states
 
@@ -68,8 +72,8 @@ package final class StateStore {
     return count > before ? .new : .known
   }
 
-  @inline(__always)
-  func hash(_ state: UnsafePointer<UInt64>) -> UInt64 {
+  @inlinable @inline(__always)
+  package func hash(_ state: UnsafePointer<UInt64>) -> UInt64 {
     var hash: UInt64 = 0x9E37_79B9_7F4A_7C15
     for word in 0..<words {
       let product = (hash ^ state[word]).multipliedFullWidth(by: 0xE703_7ED1_A0B4_28DB)
@@ -79,15 +83,15 @@ package final class StateStore {
   }
 
   /// Reads where the search for a state with this hash begins, so that it is in the cache when it does.
-  @inline(__always)
-  func touch(_ hash: UInt64) -> UInt64 { table.base[Int(truncatingIfNeeded: hash) & tableMask] }
+  @inlinable @inline(__always)
+  package func touch(_ hash: UInt64) -> UInt64 { table[Int(truncatingIfNeeded: hash) & tableMask] }
 
   /// The number of a state that was added; nil if it was not.
-  func number(of state: UnsafePointer<UInt64>) -> Int? {
+  package func number(of state: UnsafePointer<UInt64>) -> Int? {
     let hash = hash(state)
     var position = Int(truncatingIfNeeded: hash) & tableMask
-    while table.base[position] != 0 {
-      let entry = table.base[position]
+    while table[position] != 0 {
+      let entry = table[position]
       if entry & 0xFFFF_FFFF_0000_0000 == hash & 0xFFFF_FFFF_0000_0000 {
         let number = Int(entry & 0xFFFF_FFFF) &- 1
         if isEqual(self.state(number), state) { return number }
@@ -99,13 +103,13 @@ package final class StateStore {
 
   /// Adds a state if it is new.
   /// - Returns: its number; nil where memory ends.
-  @inline(__always)
-  func insert(_ state: UnsafePointer<UInt64>, _ hash: UInt64, parent: UInt32) -> Int? {
+  @inlinable @inline(__always)
+  package func insert(_ state: UnsafePointer<UInt64>, _ hash: UInt64, parent: UInt32) -> Int? {
     if count &* 8 > tableMask &* 5, !grow() { return nil }
     let tag = hash & 0xFFFF_FFFF_0000_0000
     var position = Int(truncatingIfNeeded: hash) & tableMask
     while true {
-      let entry = table.base[position]
+      let entry = table[position]
       if entry == 0 { break }
       if entry & 0xFFFF_FFFF_0000_0000 == tag {
         let number = Int(entry & 0xFFFF_FFFF) &- 1
@@ -118,19 +122,19 @@ package final class StateStore {
     for word in 0..<words { slot[word] = state[word] }
     parents[count] = parent
     count &+= 1
-    table.base[position] = tag | UInt64(count)
+    table[position] = tag | UInt64(count)
     return count &- 1
   }
 
-  @inline(__always)
-  private func isEqual(_ a: UnsafePointer<UInt64>, _ b: UnsafePointer<UInt64>) -> Bool {
+  @inlinable @inline(__always)
+  func isEqual(_ a: UnsafePointer<UInt64>, _ b: UnsafePointer<UInt64>) -> Bool {
     var difference: UInt64 = 0
     for word in 0..<words { difference |= a[word] ^ b[word] }
     return difference == 0
   }
 
   /// Doubles the table; false if that would pass the bound.
-  private func grow() -> Bool {
+  @usableFromInline func grow() -> Bool {
     let size = (tableMask + 1) * 2
     guard bytes + size * 8 <= memoryLimit, let larger = FlatMemory<UInt64>(capacity: size) else {
       return false
@@ -141,7 +145,8 @@ package final class StateStore {
       while larger.base[position] != 0 { position = (position + 1) & (size - 1) }
       larger.base[position] = hash & 0xFFFF_FFFF_0000_0000 | UInt64(number + 1)
     }
-    table = larger
+    tableMemory = larger
+    table = larger.base
     tableMask = size - 1
     return true
   }
