@@ -92,7 +92,7 @@ struct Verify: ParsableCommand {
     }
     line.clear()
     verifier.memory?.save()
-    for result in results { try keep(result) }
+    for (subject, result) in zip(chosen, results) { try keep(result, of: subject) }
     let verifications = zip(chosen, results).map { subject, result in
       var verification = result.verification
       if verification.share == nil {
@@ -175,16 +175,18 @@ struct Verify: ParsableCommand {
   }
 
   /// Writes what was asked for into folders.
-  private func keep(_ result: Verifier.Result) throws {
+  private func keep(_ result: Verifier.Result, of subject: Subject) throws {
     let machine = result.verification.machine
     if let certificates, let certificate = result.certificate {
       try save(
         String(decoding: try certificate.encoded(), as: UTF8.self), to: "\(machine).json", in: certificates)
     }
     if let export {
+      let problem = InductiveProblem(try subject.make().trace())
       for (number, obligation) in result.obligations.enumerated() {
         let name = "\(machine)-\(String(format: "%04d", number + 1)).smt2"
-        try save(obligation.text, to: name, in: export)
+        let text = problem.question(about: obligation.claim, rounds: obligation.rounds).text
+        try save(text, to: name, in: export)
       }
     }
   }
@@ -215,6 +217,7 @@ struct Verify: ParsableCommand {
     }
     if !noCache {
       verifier.memory = AnswerFile(folder: cache ?? Self.cacheFolder)
+      verifier.proved = ProvedFiles(folder: (cache ?? Self.cacheFolder) + "/proved")
       verifier.program = ProgramIdentity(path: "/proc/self/exe")
     }
     return verifier

@@ -35,7 +35,7 @@ public struct Certificate: Codable, Sendable, Hashable {
     }
   }
 
-  private static func line(_ obligation: Obligation) -> String {
+  fileprivate static func line(_ obligation: Obligation) -> String {
     "\(obligation.hash) \(obligation.rounds) \(obligation.title)"
   }
 
@@ -74,9 +74,8 @@ public struct Certificate: Codable, Sendable, Hashable {
       let rounds = part.obligations.map { Int($0.split(separator: " ").dropFirst().first ?? "") ?? 0 }
       let made = Workers.map(claims.count, threads: threads, prepare: {}) {
         (_: Void, number: Int) -> String in
-        let attempt = Attempt(problem, claims[number], limit: InductionOptions().instanceLimit)
-        for _ in 0..<(number < rounds.count ? rounds[number] : 0) { _ = attempt.grow() }
-        return Self.line(attempt.obligation())
+        let rounds = number < rounds.count ? rounds[number] : 0
+        return Self.line(problem.question(about: claims[number], rounds: rounds).obligation)
       }
       if made != part.obligations {
         complaints.append("\(machine): the obligations of \"\(part.invariant)\" are others")
@@ -92,5 +91,37 @@ public struct Certificate: Codable, Sendable, Hashable {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     return try encoder.encode(self) + Data("\n".utf8)
+  }
+}
+
+extension InductiveProof {
+  /// The proof that a certificate is of, where it was made by this same program from this same specification; nil if it
+  /// is not of every invariant. No question is made anew.
+  init?(_ certificate: Certificate, of problem: InductiveProblem) {
+    let known = Dictionary(
+      certificate.parts.map { ($0.invariant, $0) }, uniquingKeysWith: { first, _ in first })
+    var parts: [Part] = []
+    for index in problem.proved {
+      guard let part = known[problem.specification.invariants[index].name] else { return nil }
+      let claims = problem.claims(of: index, k: part.k)
+      let obligations = zip(claims, part.obligations).compactMap { Obligation(line: $1, of: $0) }
+      guard obligations.count == claims.count, part.obligations.count == claims.count else { return nil }
+      let proofs = obligations.map {
+        Proof(obligation: $0, verdict: .proved, milliseconds: 0, isCached: true, text: nil)
+      }
+      parts.append(Part(invariant: index, k: part.k, proofs: proofs))
+    }
+    self.init(parts: parts)
+  }
+}
+
+extension Obligation {
+  /// What a certificate says of a claim; nil if it says nothing that makes sense.
+  fileprivate init?(line: String, of claim: Claim) {
+    let fields = line.split(separator: " ", maxSplits: 2).map(String.init)
+    guard fields.count == 3, let hash = ContentHash(digits: fields[0]), let rounds = Int(fields[1]) else {
+      return nil
+    }
+    self.init(claim: claim, title: fields[2], hash: hash, rounds: rounds)
   }
 }

@@ -19,6 +19,12 @@ public struct ContentHash: Hashable, Sendable, Codable, CustomStringConvertible 
     }
   }
 
+  /// A digest that was written down; nil if that is none.
+  init?(digits: String) {
+    guard digits.utf8.count == 64, digits.allSatisfy(\.isHexDigit) else { return nil }
+    description = digits
+  }
+
   public init(from decoder: any Decoder) throws {
     description = try decoder.singleValueContainer().decode(String.self)
   }

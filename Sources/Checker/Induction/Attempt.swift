@@ -116,8 +116,6 @@ final class Attempt {
   /// Assumes every invariant at all indices: for scopes that can be enumerated.
   func enumerate() { instantiation.enumerate() }
 
-  var isTruncated: Bool { instantiation.isTruncated }
-
   /// The conditions that cannot all hold if the claim does.
   var assertions: [Assertion] {
     let refuted = Assertion(elaborator.not(goal), "refuted: \(invariantName)")
@@ -141,13 +139,26 @@ final class Attempt {
 
   private var invariantName: String { problem.specification.invariants[claim.invariant].name }
 
-  /// The question as it stands.
-  func obligation() -> Obligation {
+  /// The question as it stands, and its text.
+  func question() -> (obligation: Obligation, text: String) {
     let title = claim.title(in: problem.specification)
     let text = elaborator.smtLIB(assertions, title: [title])
-    return Obligation(
-      claim: claim, title: title, text: text, hash: ContentHash(of: text),
-      instances: isImmediate ? 0 : instantiation.assertions.count, rounds: instantiation.rounds,
-      isTruncated: instantiation.isTruncated)
+    let obligation = Obligation(
+      claim: claim, title: title, hash: ContentHash(of: text), rounds: instantiation.rounds)
+    return (obligation, text)
+  }
+}
+
+extension InductiveProblem {
+  /// The question that was asked about a claim, made anew.
+  /// - Parameters:
+  ///   - rounds: after how many rounds of looking for instances.
+  ///   - limit: the largest number of instances assumed.
+  public func question(
+    about claim: Claim, rounds: Int, limit: Int = InductionOptions().instanceLimit
+  ) -> (obligation: Obligation, text: String) {
+    let attempt = Attempt(self, claim, limit: limit)
+    for _ in 0..<rounds { _ = attempt.grow() }
+    return attempt.question()
   }
 }

@@ -24,20 +24,14 @@ public struct Claim: Hashable, Sendable {
   }
 }
 
-/// A claim as a question to a solver: it holds if the text cannot be satisfied.
-///
-/// An obligation stands alone: anyone's solver can answer it.
+/// A claim as a question to a solver: it holds if the question's text cannot be satisfied.
 public struct Obligation: Sendable {
   public let claim: Claim
   public let title: String
-  /// SMT-LIB 2, self-contained.
-  public let text: String
+  /// Of the question's text: SMT-LIB 2, self-contained, so that anyone's solver can answer it.
   public let hash: ContentHash
-  /// How many instances of invariants and assumptions are assumed, after how many rounds of looking for them.
-  public let instances: Int
+  /// After how many rounds of looking for instances of invariants and assumptions the question is as it is.
   public let rounds: Int
-  /// Whether there are more instances than may be made.
-  public let isTruncated: Bool
 }
 
 /// A specification, with what is worked out once for all its obligations.

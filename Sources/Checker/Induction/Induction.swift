@@ -36,9 +36,9 @@ public struct Proof: Sendable {
   public let milliseconds: Double
   /// Whether all answers came from the cache.
   public let isCached: Bool
-  /// The part of the question from which the claim was seen to follow already, as a question of its own: what follows
-  /// from less follows from all. Nil where that is not known.
-  public let core: String?
+  /// What a second solver is to be asked, as SMT-LIB 2: the question or, where it is known, the part of it from which the
+  /// claim was seen to follow already: what follows from less follows from all. Nil of a proof that was remembered whole.
+  public let text: String?
 
   public var isProved: Bool {
     if case .proved = verdict { return true }
@@ -102,19 +102,19 @@ public struct Prover: Sendable {
     let attempt = Attempt(problem, claim, limit: options.instanceLimit)
     _ = attempt.grow()
     var rounds = 1
-    var obligation = attempt.obligation()
+    var (obligation, text) = attempt.question()
     var question = Question(attempt, self, context)
     while true {
       let answer = question.ask(obligation)
       if answer != .unsatisfiable, rounds < options.roundLimit, attempt.grow() {
         rounds += 1
-        obligation = attempt.obligation()
+        (obligation, text) = attempt.question()
         continue
       }
       return Proof(
         obligation: obligation, verdict: question.verdict(answer),
         milliseconds: (ContinuousClock.now - start) / .milliseconds(1), isCached: question.isCached,
-        core: question.core)
+        text: question.core ?? text)
     }
   }
 

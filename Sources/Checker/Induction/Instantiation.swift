@@ -23,12 +23,11 @@ final class Instantiation {
   private let elaborator: Elaborator
   private let tables: TableIndex
   private let hypotheses: [Hypothesis]
-  /// No more instances than this are made: `isTruncated` tells that there would be more.
+  /// No more instances than this are made: what is assumed less can only make a proof fail.
   private let limit: Int
 
   /// The instances so far: conditions to assume.
   private(set) var assertions: [Assertion] = []
-  private(set) var isTruncated = false
   private(set) var rounds = 0
 
   private var isSeen: [Bool] = []
@@ -103,10 +102,7 @@ final class Instantiation {
 
   private func instantiate(_ index: Int, at tuples: [[TermID]]) {
     for tuple in tuples where done[index].insert(tuple).inserted {
-      guard assertions.count < limit else {
-        isTruncated = true
-        return
-      }
+      guard assertions.count < limit else { return }
       let term = hypotheses[index].instance(tuple)
       guard elaborator.constantValue(term) != 1, assumed.insert(term).inserted else { continue }
       assertions.append(Assertion(term, hypotheses[index].origin))
@@ -224,10 +220,7 @@ final class Instantiation {
           both[index] = value
         }
         if agrees { result.append(both) }
-        if result.count > limit {
-          isTruncated = true
-          return result
-        }
+        if result.count > limit { return result }
       }
     }
     return result
@@ -238,10 +231,7 @@ final class Instantiation {
     var result = bindings
     for variable in variables {
       let candidates = pool[hypothesis.sorts[variable]] ?? []
-      guard result.count * candidates.count <= limit else {
-        isTruncated = true
-        return []
-      }
+      guard result.count * candidates.count <= limit else { return [] }
       result = result.flatMap { binding in
         candidates.map {
           var extended = binding

@@ -70,9 +70,7 @@ extension Prover {
     let limit = options.instanceLimit
     let hashes = Workers.map(claims.count, threads: options.threads, prepare: {}) {
       [problem] (_: Void, number: Int) -> ContentHash in
-      let attempt = Attempt(problem, claims[number], limit: limit)
-      _ = attempt.grow()
-      return attempt.obligation().hash
+      problem.question(about: claims[number], rounds: 1, limit: limit).obligation.hash
     }
     let whole = ContentHash(of: hashes.map(\.description).sorted().joined(separator: "\n"))
     let owned = zip(claims, hashes).filter { shard.owns($1) }.map(\.0)

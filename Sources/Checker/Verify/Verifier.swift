@@ -9,7 +9,9 @@ public struct Verifier: Sendable {
   /// Nil: proofs rest on one solver.
   public var second: SecondSolver?
   public var memory: AnswerFile?
-  /// What an exploration's result is kept under: any change of the program makes it a new one.
+  /// Where machines that are proved and confirmed are kept whole.
+  public var proved: ProvedFiles?
+  /// What an exploration's result, or a machine's proof, is kept under: any change of the program makes it a new one.
   public var program: ProgramIdentity?
   public var options = InductionOptions()
   /// Nil: everything.
@@ -98,132 +100,6 @@ public struct Verifier: Sendable {
       obligations: proved.induction.parts.flatMap(\.proofs).map(\.obligation))
   }
 
-  // MARK: Exploration
-
-  private struct Explored: Sendable {
-    var scopes: [ExploredScope] = []
-    var counterexample: Counterexample?
-    var foundCanary = false
-    var liveness: [LivenessResult] = []
-  }
-
-  private static func scopes(of subject: Subject) -> [Scope] {
-    subject.scopes.isEmpty ? [.small] : subject.scopes
-  }
-
-  private func explore(_ specification: Specification, at scopes: [Scope]) throws(SpecificationError)
-    -> Explored
-  {
-    var explored = Explored()
-    for scope in scopes where shard?.owns(explorationOf: specification.name, at: scope) ?? true {
-      if let known = known(specification, scope) {
-        explored.scopes.append(known)
-        continue
-      }
-      let found = try Explorer(specification, scope: scope).run()
-      let result = ExploredScope(
-        scope: scope.name, states: found.states, transitions: found.transitions,
-        holds: scope == scopes[0] ? found.holds : found.isComplete)
-      explored.scopes.append(result)
-      explored.counterexample = explored.counterexample ?? found.counterexample
-      if let key = key(specification, scope), result.holds {
-        memory?.keep("\(result.states) \(result.transitions)", about: key, by: "explore")
-      }
-    }
-    if explored.scopes.isEmpty {
-      explored.foundCanary = true
-    } else if let canary = Self.canary(of: specification) {
-      let found = try Explorer(canary, scope: scopes[0]).run()
-      explored.foundCanary = found.counterexample?.violation.name == canary.invariants[0].name
-    }
-    return explored
-  }
-
-  /// Found out anew, or remembered if all of it held.
-  private func liveness(of specification: Specification, at scope: Scope) throws(SpecificationError)
-    -> [LivenessResult]
-  {
-    if specification.liveness.isEmpty { return [] }
-    let key = key(specification, scope)
-    let decoder = JSONDecoder()
-    if let key, let note = memory?.note(about: key, by: "liveness"),
-      let known = try? decoder.decode([LivenessResult].self, from: Data(note.utf8))
-    {
-      return known
-    }
-    let results = try LivenessCheck(specification, scope: scope).results()
-    if let key, results.allSatisfy(\.holds), let note = try? JSONEncoder().encode(results) {
-      memory?.keep(String(decoding: note, as: UTF8.self), about: key, by: "liveness")
-    }
-    return results
-  }
-
-  private func key(_ specification: Specification, _ scope: Scope) -> ContentHash? {
-    program.map { ContentHash(of: "\($0.hash) \(specification.name) \(scope.name)") }
-  }
-
-  private func known(_ specification: Specification, _ scope: Scope) -> ExploredScope? {
-    guard let key = key(specification, scope), let note = memory?.note(about: key, by: "explore") else {
-      return nil
-    }
-    let numbers = note.split(separator: " ").compactMap { Int($0) }
-    guard numbers.count == 2 else { return nil }
-    return ExploredScope(scope: scope.name, states: numbers[0], transitions: numbers[1], holds: true)
-  }
-
-  // MARK: Proof
-
-  private struct Proved: Sendable {
-    let induction: InductiveProof
-    /// Which claims were to be proved, if not all.
-    let cut: ShardCut?
-    /// By the hash of the obligation: those that the second solver confirmed.
-    let confirmed: Set<ContentHash>
-    let foundCanary: Bool
-    let seconds: Double
-  }
-
-  private func prove(_ specification: Specification, _ progress: @escaping @Sendable (String) -> Void)
-    -> Proved
-  {
-    let start = ContinuousClock.now
-    progress("\(specification.name): proving")
-    let prover = Prover(InductiveProblem(specification), options: options, memory: memory)
-    let cut = shard.map { prover.cut($0) { shardDepth(specification.name, $0.name) } }
-    let show: @Sendable (Proof) -> Void = { progress($0.obligation.title) }
-    let induction =
-      cut.map { prover.prove($0, progress: show) } ?? prover.proveTogether(progress: show)
-    progress("\(specification.name): confirming")
-    let confirmed = confirm(induction.parts.flatMap(\.proofs).filter(\.isProved))
-    let foundCanary = cut?.claims.isEmpty ?? false || isCanaryRefuted(specification)
-    return Proved(
-      induction: induction, cut: cut, confirmed: confirmed, foundCanary: foundCanary,
-      seconds: (ContinuousClock.now - start) / .seconds(1))
-  }
-
-  /// Those obligations to whose proof the second solver agrees. Where the first found a part of a question that
-  /// suffices, the second is asked about that part.
-  private func confirm(_ proofs: [Proof]) -> Set<ContentHash> {
-    guard let second else { return [] }
-    var confirmed: Set<ContentHash> = []
-    var asked: [Proof] = []
-    for proof in proofs {
-      if memory?.answer(of: second.name, to: proof.obligation.hash) == .unsatisfiable {
-        confirmed.insert(proof.obligation.hash)
-      } else {
-        asked.append(proof)
-      }
-    }
-    let questions = asked.map { $0.core ?? $0.obligation.text }
-    for (proof, answer) in zip(asked, second.answers(to: questions, threads: options.threads)) {
-      // That less can be satisfied says nothing of the whole.
-      guard answer == .unsatisfiable else { continue }
-      memory?.remember(answer, of: second.name, to: proof.obligation.hash)
-      confirmed.insert(proof.obligation.hash)
-    }
-    return confirmed
-  }
-
   private func theorems(_ specification: Specification, _ proved: Proved, _ explored: Explored) -> [Theorem] {
     let scope = explored.scopes.map(\.scope).joined(separator: ", ")
     return specification.invariants.indices.compactMap { index in
@@ -254,25 +130,6 @@ public struct Verifier: Sendable {
         milliseconds: proofs.reduce(0) { $0 + $1.milliseconds },
         unproved: proofs.compactMap(Theorem.Unproved.init))
     }
-  }
-
-  // MARK: The canary
-
-  /// The machine with one claim, that what is reachable is not.
-  private static func canary(of specification: Specification) -> Specification? {
-    witness(of: specification).map { specification.replacingInvariants(with: [Invariant(canary: $0)]) }
-  }
-
-  private static func witness(of specification: Specification) -> Witness? {
-    specification.witnesses.first(where: \.bound.isEmpty) ?? specification.witnesses.first
-  }
-
-  /// Whether a claim that is false after some step is refuted by induction.
-  private func isCanaryRefuted(_ specification: Specification) -> Bool {
-    guard let canary = Self.canary(of: specification) else { return false }
-    let problem = InductiveProblem(canary)
-    let prover = Prover(problem, options: options)
-    return problem.claims.contains { !$0.isInitial && !prover.prove([$0]).allSatisfy(\.isProved) }
   }
 }
 
