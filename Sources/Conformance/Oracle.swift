@@ -63,6 +63,12 @@ public final class Oracle {
     first = stepCount
   }
 
+  /// Begins anew where it was: `state` is one that its simulator has had.
+  func restore(_ state: [UInt64]) {
+    simulator.registers.update(from: state, count: state.count)
+    first = stepCount
+  }
+
   /// Sets a scalar of the state, before the first step, by its register.
   /// - Returns: false, and nothing has changed, if the value is not one of its sort.
   func set(_ register: Int, to value: UInt64) -> Bool {

@@ -29,7 +29,9 @@ public enum HostMemoryBug: Int, CaseIterable, Sendable {
   public var maker: HostMemoryMaker {
     { frames, limit, surroundings in
       let around = self == .unscrubbed ? Unscrubbed(surroundings) : surroundings
-      return OptimisedHostMemory(frameCount: frames, limit: limit, surroundings: around).map { memory in
+      return OptimisedHostMemory(
+        frameCount: frames, limit: limit, domainCount: HostMemories.domainCount, surroundings: around
+      ).map { memory in
         switch self {
         case .dropsUse: DroppingMemory(memory)
         case .generous: GenerousMemory(memory)

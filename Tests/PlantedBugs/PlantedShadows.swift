@@ -178,7 +178,7 @@ private final class PlantedShadow: InspectableShadowTables {
   func seat(of table: MachineFrame) -> (vcpu: Int, position: Int)? { inner.seat(of: table) }
   var usedPages: Int { inner.usedPages }
   var capacityInPages: Int { inner.capacityInPages }
-  func imbalance() -> String? { inner.imbalance() }
+  func imbalance(of slots: [Int]) -> String? { inner.imbalance(of: slots) }
   var reflections: UInt64 { inner.reflections }
   func image(of slots: [Int]) -> ShadowImage { inner.image(of: slots) }
   func restore(_ image: ShadowImage) { inner.restore(image) }

@@ -47,7 +47,7 @@ final class FollowedHostMemory {
   func id(_ domain: UInt64) -> DomainID { DomainID(UInt16(domain)) }
 
   /// A part of the specification's state: an entry of a table of one key, or a scalar.
-  func state(_ register: Int, _ key: UInt64 = 0) -> UInt64 { oracle.simulator[register + Int(key)] }
+  func state(_ register: Int, _ key: UInt64 = 0) -> UInt64 { oracle.simulator.registers[register + Int(key)] }
 
   // MARK: The toolstack
 
@@ -240,9 +240,10 @@ final class FollowedHostMemory {
       let isOwned = state(model.use, frame) != 0
       try same("a frame's owner", owner ?? .max, isOwned ? state(model.owner, frame) : .max)
     }
-    for (place, frame) in world.physical.enumerated() {
+    for place in world.physical.indices {
       let isPresent = state(model.isPresent, UInt64(place)) != 0
-      try same("a page's frame", frame ?? .max, isPresent ? state(model.frame, UInt64(place)) : .max)
+      try same(
+        "a page's frame", world.physical[place] ?? .max, isPresent ? state(model.frame, UInt64(place)) : .max)
     }
   }
 

@@ -16,8 +16,10 @@ extension Trial {
 /// The implementation that stands for the specification.
 public enum HostMemories {
   public static let optimised: HostMemoryMaker = {
-    OptimisedHostMemory(frameCount: $0, limit: $1, surroundings: $2)
+    OptimisedHostMemory(frameCount: $0, limit: $1, domainCount: domainCount, surroundings: $2)
   }
+  /// More than any comparison has; what a real host has room for takes long to begin.
+  public static let domainCount = 8
 }
 
 /// One sequence of operations.
@@ -44,6 +46,7 @@ private final class HostMemoryPlay {
       model, oracle, frames: frames, limit: ExtentOrder(UInt8(choices.pick(5))), maker)
     host.begin()
     do throws(Divergence) {
+      if choices.bit() { try settle() }
       while !choices.areExhausted {
         host.world.isStuck = choices.oneIn(16)
         try operate()
@@ -55,6 +58,16 @@ private final class HostMemoryPlay {
     }
     outcome.steps = oracle.stepCount - stepsBefore
     return outcome
+  }
+
+  /// All domains are there and may have everything; together they have half of the host.
+  private func settle() throws(Divergence) {
+    for domain in 0..<UInt64(model.domains) {
+      try host.addDomain(domain)
+      try host.setMaximum(UInt64(host.frameCount), of: domain)
+      for _ in 0..<host.frameCount / (2 * model.domains) { try host.increase(domain, .frame) }
+    }
+    try host.compare()
   }
 
   // MARK: Choosing
@@ -72,7 +85,7 @@ private final class HostMemoryPlay {
     return all.first { isOwned($0, by: domain) } ?? UInt64(start)
   }
   private func isOwned(_ frame: UInt64, by domain: UInt64) -> Bool {
-    host.memory.owner(of: MachineFrame(frame)) == host.id(domain)
+    host.state(model.use, frame) != 0 && host.state(model.owner, frame) == domain
   }
 
   private func operate() throws(Divergence) {

@@ -20,17 +20,18 @@ import Specs
 /// Makes the specification's state from the machine's.
 final class ShadowAbstraction {
   private let model: ShadowModel
+  private let initial: [UInt64]
   private var state: [UInt64]
 
   init(_ model: ShadowModel) {
     self.model = model
-    state = model.programs.layout.initialRegisters
+    initial = model.programs.layout.initialRegisters
+    state = initial
   }
 
   /// The specification's state, as a world's tables and processors have it, with the policy given.
   func state(of world: ShadowWorld, policy: UInt64) -> [UInt64] {
-    let initial = model.programs.layout.initialRegisters
-    for register in state.indices { state[register] = initial[register] }
+    state.withUnsafeMutableBufferPointer { _ = $0.update(fromContentsOf: initial) }
     let tables = world.tables
     state[model.policy] = policy
     state[model.pageCount] = UInt64(tables.usedPages)

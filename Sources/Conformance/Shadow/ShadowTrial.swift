@@ -47,6 +47,8 @@ private final class ShadowPlay {
   private var choices = Choices([])
   private var outcome = TrialOutcome()
   private var isMeddled = false
+  /// How sequences begin, by policy: made once, by the operations themselves.
+  private var beginnings: [ShadowPolicy: (image: ShadowWorld.Image, state: [UInt64])] = [:]
 
   init(_ setting: ShadowSetting, _ maker: ShadowMaker) {
     self.setting = setting
@@ -61,8 +63,9 @@ private final class ShadowPlay {
     do throws(Divergence) {
       let (first, begins) = (choices.pick(3), !choices.oneIn(16))
       // Shadow-3 first: what is shrunk is about it, if it can be.
-      world.reset([ShadowPolicy.few, .all, .none][first])
-      if begins { try begin() }
+      let policy = [ShadowPolicy.few, .all, .none][first]
+      world.reset(policy)
+      if begins { try begin(policy) }
       while !choices.areExhausted { try move() }
       try world.compareThoroughly()
     } catch {
@@ -74,7 +77,11 @@ private final class ShadowPlay {
   }
 
   /// All frames are the domain's, the tables lead to one another, and are loaded.
-  private func begin() throws(Divergence) {
+  private func begin(_ policy: ShadowPolicy) throws(Divergence) {
+    if let beginning = beginnings[policy] {
+      world.restore(beginning.image)
+      return world.oracle.restore(beginning.state)
+    }
     for number in 0..<sizes.frames { try world.acquire(MachineFrame(UInt64(number)), writes: true) }
     let all =
       EntryBits.present | EntryBits.writable | EntryBits.user | EntryBits.accessed | EntryBits.dirty
@@ -86,7 +93,8 @@ private final class ShadowPlay {
       }
     }
     for vcpu in 0..<sizes.vcpus { try world.load(MachineFrame(0), on: vcpu) }
-    try world.compare()
+    try world.compareThoroughly()
+    beginnings[policy] = (world.image, world.oracle.simulator.state)
   }
 
   // MARK: Choosing

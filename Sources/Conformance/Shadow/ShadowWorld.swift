@@ -4,6 +4,7 @@
 // step of all three. A processor's TLB is as bad as it can be: it keeps every entry that it has walked until the stub
 // takes it.
 
+import Glibc
 import Interfaces
 import Logic
 import Machines
@@ -178,6 +179,7 @@ final class ShadowWorld {
     if let divergence { throw divergence }
     let registers = oracle.simulator.registers
     let found = abstraction.state(of: self, policy: registers[model.policy])
+    if memcmp(found, registers, found.count * MemoryLayout<UInt64>.stride) == 0 { return }
     for register in found.indices where found[register] != registers[register] {
       let layout = model.programs.layout
       let (component, keys) = layout.owner(of: register)
@@ -193,8 +195,27 @@ final class ShadowWorld {
   /// Compares the machine's own books too, and what processors have with what they were offered.
   func compareThoroughly() throws(Divergence) {
     try compare()
-    if let imbalance = tables.imbalance() { throw oracle.divergence(at: "the shadow's books", imbalance) }
+    if let imbalance = tables.imbalance(of: model.sizes.slots) {
+      throw oracle.divergence(at: "the shadow's books", imbalance)
+    }
+    if hasStrayEntry { throw oracle.divergence(at: "a shadow", "a slot that is not used has an entry") }
     for vcpu in processors.indices { for entry in processors[vcpu] { try check(entry, vcpu) } }
+  }
+
+  /// Whether something lies in the shadows, beside the slots that are used.
+  private var hasStrayEntry: Bool {
+    let words = (base + model.sizes.frames * frameSize).assumingMemoryBound(to: UInt64.self)
+    for page in 0..<model.sizes.pages {
+      var first = 0
+      for slot in model.sizes.slots + [PagingLimits.slotCount] {
+        let rest = words + page * PagingLimits.slotCount + first
+        var all: UInt64 = 0
+        for index in 0..<slot - first { all |= rest[index] }
+        if all != 0 { return true }
+        first = slot + 1
+      }
+    }
+    return false
   }
 
   /// The abstract MMU: a processor uses what the guest's entry has offered since it was flushed; and what the processor

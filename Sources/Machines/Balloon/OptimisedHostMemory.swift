@@ -28,12 +28,18 @@ public final class OptimisedHostMemory: HostMemory {
   /// - Parameters:
   ///   - frameCount: the host's frames are those numbered 0 ..< frameCount: 1 … 2³² − 2.
   ///   - limit: the largest extent that is handed out, to `ExtentOrder.largest`.
+  ///   - domainCount: domains are those numbered 0 ..< domainCount, and no others: up to the first reserved number.
   /// - Returns: nil where one is out of range.
-  public init?(frameCount: Int, limit: ExtentOrder, surroundings: any FrameSurroundings) {
-    guard frameCount > 0, frameCount < Int(UInt32.max), limit <= .largest else { return nil }
+  public init?(
+    frameCount: Int, limit: ExtentOrder, domainCount: Int = Int(DomainID.firstReserved.rawValue),
+    surroundings: any FrameSurroundings
+  ) {
+    guard frameCount > 0, frameCount < Int(UInt32.max), limit <= .largest,
+      0...Int(DomainID.firstReserved.rawValue) ~= domainCount
+    else { return nil }
     self.surroundings = surroundings
     pool = FramePool(frameCount: frameCount, limit: limit)
-    accounts = ContiguousArray(repeating: PoolAccount(), count: Int(DomainID.firstReserved.rawValue))
+    accounts = ContiguousArray(repeating: PoolAccount(), count: domainCount)
   }
 
   public var freeFrames: UInt64 { UInt64(pool.freeCount) }
@@ -42,13 +48,13 @@ public final class OptimisedHostMemory: HostMemory {
   // MARK: The toolstack
 
   public func addDomain(_ domain: DomainID) -> BalloonStatus {
-    guard domain < .firstReserved, accounts[Int(domain.rawValue)].life == .absent else { return .noDomain }
+    guard isNumber(domain), accounts[Int(domain.rawValue)].life == .absent else { return .noDomain }
     accounts[Int(domain.rawValue)].life = .running
     return .okay
   }
 
   public func account(of domain: DomainID) -> BalloonAccount? {
-    guard domain < .firstReserved, accounts[Int(domain.rawValue)].life != .absent else { return nil }
+    guard isNumber(domain), accounts[Int(domain.rawValue)].life != .absent else { return nil }
     return accounts[Int(domain.rawValue)].numbers
   }
 
@@ -91,7 +97,7 @@ public final class OptimisedHostMemory: HostMemory {
   }
 
   public func relinquish(_ domain: DomainID, limit: Int) -> Bool {
-    guard domain < .firstReserved, accounts[Int(domain.rawValue)].life == .dying else { return false }
+    guard isNumber(domain), accounts[Int(domain.rawValue)].life == .dying else { return false }
     let index = Int(domain.rawValue)
     for _ in 0..<max(0, limit) {
       let frame = accounts[index].head
@@ -254,9 +260,11 @@ public final class OptimisedHostMemory: HostMemory {
   /// The largest page that a guest can have: 32 bits, as in the specification.
   private static let lastGuestFrame: UInt64 = 1 << 32 - 1
 
+  private func isNumber(_ domain: DomainID) -> Bool { Int(domain.rawValue) < accounts.count }
+
   private func running(_ domain: DomainID) -> Int? {
     let index = Int(domain.rawValue)
-    return domain < .firstReserved && accounts[index].life == .running ? index : nil
+    return isNumber(domain) && accounts[index].life == .running ? index : nil
   }
 
   /// What keeps a frame from being taken out of a domain, or okay.

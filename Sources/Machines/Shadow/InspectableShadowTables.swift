@@ -37,8 +37,9 @@ public protocol InspectableShadowTables: ShadowTables {
   func seat(of table: MachineFrame) -> (vcpu: Int, position: Int)?
   var usedPages: Int { get }
   var capacityInPages: Int { get }
-  /// What is wrong with the shadow's own books; nil if they balance. Looks at everything.
-  func imbalance() -> String?
+  /// What is wrong with the shadow's own books; nil if they balance. Looks at everything in some slots of each table; the
+  /// others have been empty always.
+  func imbalance(of slots: [Int]) -> String?
 
   /// What Specs/Shadow does not know and answers depend on, in a number: which faults were reflected.
   var reflections: UInt64 { get }
@@ -46,6 +47,11 @@ public protocol InspectableShadowTables: ShadowTables {
   func image(of slots: [Int]) -> ShadowImage
   /// Puts everything back as it was in an image of the same machine; the slots that it is not of have been empty always.
   func restore(_ image: ShadowImage)
+}
+
+extension InspectableShadowTables {
+  /// What is wrong with the shadow's own books; nil if they balance. Looks at everything.
+  public func imbalance() -> String? { imbalance(of: Array(0..<PagingLimits.slotCount)) }
 }
 
 /// All that shadow page tables keep between operations, of some slots of each table.

@@ -55,33 +55,33 @@ extension ShadowMachine {
   public var capacityInPages: Int { capacity }
   public var queuedDowngrades: Int { queueCount }
 
-  /// What is wrong with the shadow's own books; nil if they balance. Looks at everything: for tests.
-  public func imbalance() -> String? {
+  public func imbalance(of slots: [Int]) -> String? {
     var (count, queued) = (0, 0)
     var links = [Int](repeating: 0, count: pool.count + 1)
-    var mappings = [[Int]](repeating: [0, 0], count: tables.frameCount)
+    // By frame: of readers, then of writers.
+    var mappings = [Int](repeating: 0, count: 2 * tables.frameCount)
     for page in 1...pool.count where pages[page].isUsed {
       count += 1
       let (frame, level) = (pages[page].frame, Int(pages[page].level))
       if state(frame).pointee.shadow(at: level) != page { return "page \(page) is not its frame's" }
       if state(frame).pointee.sync == .plain { return "frame \(frame) has a shadow and is no table" }
-      for slot in 0..<PagingLimits.slotCount {
+      for slot in slots {
         let entry = self[number(page, slot)]
         queued += entry.isQueued ? 1 : 0
         guard entry.isPresent else { continue }
         if level != 0 {
           links[pageNumber(entry.frame)] += 1
         } else {
-          mappings[Int(entry.frame.rawValue)][entry.isWritable ? 1 : 0] += 1
+          mappings[2 * Int(entry.frame.rawValue) + (entry.isWritable ? 1 : 0)] += 1
         }
       }
     }
     if count != used { return "\(count) pages are used, \(used) counted" }
     if queued != queueCount { return "\(queued) entries are queued, \(queueCount) counted" }
-    return imbalance(of: links) ?? imbalance(of: mappings)
+    return imbalance(ofLinks: links) ?? imbalance(ofMappings: mappings)
   }
 
-  private func imbalance(of links: [Int]) -> String? {
+  private func imbalance(ofLinks links: [Int]) -> String? {
     for page in 1...pool.count {
       if links[page] != Int(pages[page].links) { return "page \(page) has \(links[page]) links" }
       if length(pages[page].parents) != links[page] { return "page \(page): parents" }
@@ -89,11 +89,12 @@ extension ShadowMachine {
     return nil
   }
 
-  private func imbalance(of mappings: [[Int]]) -> String? {
+  private func imbalance(ofMappings mappings: [Int]) -> String? {
     for frame in 0..<tables.frameCount {
-      if length(frames[frame].readers) != mappings[frame][0] { return "frame \(frame): readers" }
-      if length(frames[frame].writers) != mappings[frame][1] { return "frame \(frame): writers" }
-      if mappings[frame][1] != 0, frames[frame].sync == .inSync { return "R2: frame \(frame) can be written" }
+      let (readers, writers) = (mappings[2 * frame], mappings[2 * frame + 1])
+      if length(frames[frame].readers) != readers { return "frame \(frame): readers" }
+      if length(frames[frame].writers) != writers { return "frame \(frame): writers" }
+      if writers != 0, frames[frame].sync == .inSync { return "R2: frame \(frame) can be written" }
       if frames[frame].sync == .closing { return "frame \(frame) was left half way" }
     }
     return nil
