@@ -19,6 +19,9 @@ let fast: [SwiftSetting] =
     .unsafeFlags(["-enforce-exclusivity=unchecked"]),
   ]
 
+/// Specifications and what is claimed of them are run once, to be read: that is not worth an optimiser's time.
+let traced: [SwiftSetting] = strict + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 /// Modules whose insides tests reach: in release builds too, so that tests and `lockstep` are one build.
 let testable: [SwiftSetting] = strict + [.unsafeFlags(["-enable-testing"], .when(configuration: .release))]
 
@@ -87,10 +90,10 @@ let package = Package(
     .target(name: "Logic", swiftSettings: fast),
     .target(name: "Checker", dependencies: ["Logic", "CZ3"], swiftSettings: fast),
     .target(
-      name: "Specs", dependencies: ["Logic", "Interfaces"], path: "Specs", swiftSettings: strict),
+      name: "Specs", dependencies: ["Logic", "Interfaces"], path: "Specs", swiftSettings: traced),
     .target(
       name: "Proofs", dependencies: ["Specs", "Checker"], path: "Proofs",
-      exclude: ["README.md", "certificates"], swiftSettings: strict),
+      exclude: ["README.md", "certificates"], swiftSettings: traced),
 
     // Both sides together.
     .target(
