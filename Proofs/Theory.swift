@@ -93,7 +93,7 @@ public struct Theory: Sendable {
 /// Every machine's theory, in the order of the machines.
 public let theories: [Theory] = [
   ringTheory, streamTheory, grantsTheory, eventChannelsTheory, shadowTheory, dirtyLogTheory,
-  selfBalloonTheory, isolationTheory,
+  balloonTheory, selfBalloonTheory, isolationTheory,
 ]
 
 /// What is claimed of a machine; nothing, if the list has none.

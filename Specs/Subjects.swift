@@ -5,5 +5,5 @@ import Logic
 /// Every machine that Lockstep specifies; what the engines, the proofs and the command line range over.
 public let subjects: [Subject] = [
   ringSubject, streamSubject, grantsSubject, eventChannelsSubject, shadowSubject, dirtyLogSubject,
-  selfBalloonSubject, isolationSubject,
+  balloonSubject, selfBalloonSubject, isolationSubject,
 ]

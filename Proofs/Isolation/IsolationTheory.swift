@@ -35,4 +35,7 @@ public let isolationTheory = Theory(
     .init(on: "Grants", "references are exact: each member has its position"),
     .init(on: "Grants", "a mapping is of an entry of a domain that is there"),
     .init(on: "Grants", "a frame belongs to a domain that is there"),
+    .init(on: "Balloon", "a frame holds its owner's data or none"),
+    .init(on: "Balloon", "no frame is handed out twice"),
+    .init(on: "Balloon", "a frame's domain is there"),
   ])

@@ -28,21 +28,6 @@ public final class Census<Owner: TableKey, Member: TableKey, CountSort: WordSort
     count[owner] = last + 1
   }
 
-  /// Adds several members at once: those that `index` numbers, each a number of its own below `amount`. None must be one
-  /// yet. `member` is the inverse of `index`.
-  public func join(
-    _ amount: Count, _ owner: Owner, index: (Member) -> Count, isJoining: (Member) -> Bit,
-    member: (Count) -> Member
-  ) {
-    let first = count[owner]
-    position.update { (m: Member, old) in choose(isJoining(m), first + index(m), old) }
-    holder.update { (place: Joined<Owner, Count>, old) in
-      let isNew = same(place.a, owner) && first <= place.b && place.b - first < amount
-      return choose(isNew, KeyValue(member(place.b - first)), old)
-    }
-    count[owner] = first + amount
-  }
-
   /// Removes a member: the last one takes its position.
   public func leave(_ member: Member, _ owner: Owner) {
     let last = count[owner] - 1

@@ -25,7 +25,7 @@ final class BalloonXSA385: Balloon {
   enum NarrowSort: WordSort { static let sort = Sort.word("Narrow", realBits: 32, scopeBits: 1) }
 
   override func exceeds(_ d: PoolDomain, _ pages: Pages) -> Bit {
-    Pages(resizing: Word<NarrowSort>(resizing: charge(d) + pages)) > maximum[d]
+    Pages(resizing: Word<NarrowSort>(resizing: charged[d] + pages)) > maximum[d]
   }
 }
 
@@ -41,7 +41,7 @@ final class BalloonPromisedTwice: Balloon {
 
 /// Frames that are promised to one domain are given to another.
 final class BalloonUnclaimed: Balloon {
-  override func available(to d: PoolDomain) -> Pages { free }
+  override func isShort(_ d: PoolDomain, _ pages: Pages) -> Bit { pages > free }
 }
 
 /// A frame is handed out with what its last owner left in it.
@@ -56,7 +56,7 @@ final class BalloonDoubleAllocation: Balloon {
 
 /// A domain is forgotten while it has frames.
 final class BalloonForgotten: Balloon {
-  override func hasNothing(_ domain: PoolDomain) -> Bit { owned.count[domain] == 0 }
+  override func has(_ domain: PoolDomain, _ f: PoolFrame) -> Bit { frames[f].isOwned(by: domain) }
 }
 
 /// A maximum is lowered, and the target stays above it.
@@ -66,7 +66,7 @@ final class BalloonStaleTarget: Balloon {
 
 /// What an exchange owes a domain does not count against its maximum.
 final class BalloonUncharged: Balloon {
-  override func exceeds(_ d: PoolDomain, _ pages: Pages) -> Bit { owned.count[d] + pages > maximum[d] }
+  override func exceeds(_ d: PoolDomain, _ pages: Pages) -> Bit { owned(d) + pages > maximum[d] }
 }
 
 /// xenballoond of Xen 3.3 divides by a hysteresis of 0.
@@ -102,6 +102,13 @@ extension Scope {
   static let oneBalloon = Scope(
     name: "one domain", counts: ["Domain": 1],
     arguments: ["setMaximum.pages": [1, 2], "claim.pages": [0, 2], "setTarget.pages": [2]])
+  /// One domain, to which one frame is handed out at a time: enough for most bugs.
+  static let oneBallooned = Scope(
+    name: "one frame handed out", counts: ["Domain": 1, "Extent": 2],
+    arguments: [
+      "setMaximum.pages": [0, 1], "claim.pages": [0, 1], "setTarget.pages": [1], "increase.base": [0],
+      "populate.base": [0], "replace.base": [0], "populate.first": [0],
+    ])
   /// Two domains that share two frames, without physical memory.
   static let twoBalloons = Scope(
     name: "two domains", counts: ["GuestPage": 2],
@@ -113,6 +120,44 @@ extension Scope {
     ])
 }
 
+extension Scope {
+  /// Two domains, one of which is promised what the other asks for at a page of its own.
+  static let twoPopulated = Scope(
+    name: "two domains with pages", counts: ["Extent": 2],
+    arguments: [
+      "setMaximum.pages": [2], "claim.pages": [2], "populate.first": [0, 1],
+    ],
+    excluding: [
+      "setTarget", "increase", "populateOccupied", "findNoExtent", "retain", "release", "entrust", "steal",
+      "replace", "restore", "surrender", "store", "kill", "relinquish", "forget",
+    ])
+}
+
+/// Mechanical mutants of Balloon that are no bugs.
+private let balloonEquivalents: [EquivalentMutant] = {
+  let stricter =
+    "it forbids steps and allows none, which breaks no claim of safety; the pool takes those steps, and conform tells"
+  let unread = "nobody reads it before it is written again"
+  return [
+    EquivalentMutant("claim: comparison 5 off by one", because: stricter),
+    EquivalentMutant("relinquish: equality 6 turned round", because: stricter),
+    EquivalentMutant("relinquish: equality 7 turned round", because: stricter),
+    EquivalentMutant("forget: assignment 1 dropped", because: "a dying domain that never goes has nothing"),
+    EquivalentMutant("forget: assignment 2 dropped", because: unread),
+    EquivalentMutant("forget: equality 2 turned round", because: stricter),
+    EquivalentMutant("increase: equality 4 turned round", because: stricter),
+    EquivalentMutant("populateOccupied: comparison 1 off by one", because: stricter),
+    EquivalentMutant("decrease: equality 6 turned round", because: stricter),
+    EquivalentMutant("steal: assignment 5 dropped", because: unread),
+    EquivalentMutant("steal: comparison 1 off by one", because: stricter),
+    EquivalentMutant("replace: comparison 1 off by one", because: stricter),
+    EquivalentMutant("restore: equality 2 turned round", because: stricter),
+    EquivalentMutant("surrender: equality 2 turned round", because: stricter),
+    EquivalentMutant("surrender: equality 3 turned round", because: stricter),
+    EquivalentMutant("surrender: equality 4 turned round", because: stricter),
+  ]
+}()
+
 private func balloonMutant(
   _ name: String, _ advisory: String, _ mechanism: String, _ killer: String,
   _ make: @escaping @Sendable () -> Machine
@@ -122,7 +167,7 @@ private func balloonMutant(
 
 /// The memory of a host for the engines.
 public let balloonSubject = Subject(
-  "Balloon", scopes: [.oneBalloon, .twoBalloons],
+  "Balloon", scopes: [.oneBalloon, .twoBalloons, .oneBallooned, .twoPopulated],
   mutants: [
     balloonMutant(
       "XSA-252", "XSA-252", "decrease drops uses that the guest did not ask to drop",
@@ -153,7 +198,8 @@ public let balloonSubject = Subject(
       "a frame holds its owner's data or none"
     ) { BalloonUnscrubbed() },
     balloonMutant(
-      "double allocation", "classic", "a frame is handed out that somebody has", "owned frames are counted"
+      "double allocation", "classic", "a frame is handed out that somebody has",
+      "no frame is handed out twice"
     ) { BalloonDoubleAllocation() },
     balloonMutant(
       "forgotten", "classic", "a domain is forgotten with frames in flight", "a frame's domain is there"
@@ -164,7 +210,8 @@ public let balloonSubject = Subject(
     balloonMutant(
       "uncharged", "classic", "what an exchange owes does not count", "a domain has at most its maximum"
     ) { BalloonUncharged() },
-  ]
+  ],
+  equivalents: balloonEquivalents
 ) { Balloon() }
 
 extension Scope {

@@ -46,7 +46,7 @@ public class Balloon: BalloonState {
     when(answer == .okay) {
       maximum[domain] = pages
       when(!keepsTarget(domain, pages)) { target[domain] = pages }
-      allowed[domain] = charge(domain)
+      allowed[domain] = charged[domain]
     }
     return answer
   }
@@ -64,24 +64,33 @@ public class Balloon: BalloonState {
     let answer = Answer.first(
       (life[domain] != .running, .noDomain),
       (pages != 0 && claimed[domain] != 0, .busy),
-      (pages != 0 && pages <= charge(domain), .invalid),
+      (pages != 0 && pages <= charged[domain], .invalid),
       (pages > maximum[domain], .overMaximum),
-      (pages != 0 && promisesTwice(domain, pages - charge(domain)), .noMemory),
+      (pages != 0 && promisesTwice(domain, pages - charged[domain]), .noMemory),
       otherwise: .okay)
     when(answer == .okay) {
-      promised.subtract(claimed[domain], from: domain)
-      claimed[domain] = choose(pages == 0, 0, pages - charge(domain))
-      promised.add(claimed[domain], to: domain)
+      when(pages == 0) {
+        require(isInSum(domain), "R5")
+        promised -= claimed[domain]
+        claimed[domain] = 0
+      } else: {
+        claimed[domain] = pages - charged[domain]
+        promised += claimed[domain]
+      }
     }
     return answer
   }
-  func promisesTwice(_ domain: PoolDomain, _ pages: Pages) -> Bit { pages > available(to: domain) }
+  func promisesTwice(_ domain: PoolDomain, _ pages: Pages) -> Bit {
+    promised + pages < pages || promised + pages > free
+  }
 
   func kill(domain: PoolDomain) {
-    require(life[domain] == .running)
+    require(life[domain] == .running, "R10")
+    require(isInSum(domain), "R5")
     life[domain] = Choice(.dying)
-    promised.subtract(claimed[domain], from: domain)
+    promised -= claimed[domain]
     claimed[domain] = 0
+    charged[domain] -= owed[domain]
     owed[domain] = 0
     settle(domain)
   }
@@ -90,11 +99,12 @@ public class Balloon: BalloonState {
   func relinquish(domain: PoolDomain, frame: PoolFrame) {
     require(life[domain] == .dying && frames[frame].use != .free && frames[frame].owner == domain)
     require(frames[frame].uses == 0, "R7")
+    require(isCounted(frame), "R1")
     unmap(domain, frame)
     when(frames[frame].use == .owned) {
-      owned.leave(frame, domain)
+      charged[domain] -= 1
     } else: {
-      flying.leave(frame, domain)
+      flying[domain] -= 1
     }
     discard(frame)
     entrusted[frame] = false
@@ -103,13 +113,17 @@ public class Balloon: BalloonState {
 
   func forget(domain: PoolDomain) {
     require(life[domain] == .dying)
-    require(hasNothing(domain), "R10")
+    require(charged[domain] == 0, "R10")
+    requireAll("R10") { (f: PoolFrame) in !self.has(domain, f) }
     life[domain] = Choice(.absent)
     maximum[domain] = 0
     target[domain] = 0
     allowed[domain] = 0
   }
-  func hasNothing(_ domain: PoolDomain) -> Bit { owned.count[domain] == 0 && flying.count[domain] == 0 }
+  /// Whether a frame is a domain's, in flight or not.
+  func has(_ domain: PoolDomain, _ f: PoolFrame) -> Bit {
+    frames[f].use != .free && frames[f].owner == domain
+  }
 
   // MARK: A domain asks for frames
 
@@ -130,7 +144,7 @@ public class Balloon: BalloonState {
 
   /// There may be enough free frames and no extent of them; single frames there always are.
   func findNoExtent(domain: PoolDomain, extent: Extent) -> Answer {
-    require(extent != 0 && isExtent(extent))
+    require(extent != 0 && isExtent(extent), "R4")
     let answer = refusal(domain, extent, at: nil)
     return choose(answer == .okay, Answer(.noMemory), answer)
   }
@@ -141,13 +155,13 @@ public class Balloon: BalloonState {
       (isTooLarge(extent), .badOrder),
       (first.map { overruns($0, extent) } ?? false, .badFrame),
       (exceeds(d, pages(extent)), .overMaximum),
-      (pages(extent) > available(to: d), .noMemory),
+      (isShort(d, pages(extent)), .noMemory),
       otherwise: .okay)
   }
 
   private func allocate(_ d: PoolDomain, _ extent: Extent, _ base: PoolFrame, at first: GuestPage?) -> Answer
   {
-    require(isExtent(extent))
+    require(isExtent(extent), "R4")
     let answer = refusal(d, extent, at: first)
     when(answer == .okay) {
       if let first {
@@ -161,10 +175,11 @@ public class Balloon: BalloonState {
           return choose(owner == d && self.spans(first, extent, page), new, old)
         }
       }
+      let taken = taken(d, pages(extent))
       take(d, extent, base, at: first)
-      let taken = choose(claimed[d] < pages(extent), claimed[d], pages(extent))
+      charged[d] += pages(extent)
       claimed[d] -= taken
-      promised.subtract(taken, from: d)
+      promised -= taken
     }
     return answer
   }
@@ -175,8 +190,9 @@ public class Balloon: BalloonState {
   func decrease(domain: PoolDomain, frame: PoolFrame, isUpdated: Bit) -> Answer {
     let answer = removal(of: frame, from: domain, isUpdated: isUpdated)
     when(answer == .okay) {
+      require(isCounted(frame), "R1")
       when(isUpdated) { unmap(domain, frame) }
-      owned.leave(frame, domain)
+      charged[domain] -= 1
       discard(frame)
       settle(domain)
     }
@@ -186,12 +202,12 @@ public class Balloon: BalloonState {
   // MARK: An exchange
 
   func steal(domain: PoolDomain, frame: PoolFrame, isUpdated: Bit) -> Answer {
-    require(flying.count[domain] <= Pages(resizing: limit), "R9")
+    require(flying[domain] <= Pages(resizing: limit), "R9")
     let answer = removal(of: frame, from: domain, isUpdated: isUpdated)
     when(answer == .okay) {
+      require(isCounted(frame), "R1")
       when(isUpdated) { unmap(domain, frame) }
-      owned.leave(frame, domain)
-      flying.join(frame, domain)
+      flying[domain] += 1
       frames[frame].use = Choice(.inFlight)
       frames[frame].isMapped = false
       frames[frame].guest = 0
@@ -204,24 +220,24 @@ public class Balloon: BalloonState {
   func replace(domain: PoolDomain, extent: Extent, base: PoolFrame) {
     require(life[domain] == .running && isExtent(extent) && !isTooLarge(extent), "R4")
     require(pages(extent) <= owed[domain], "R9")
-    require(promised.sum + pages(extent) <= free, "R5")
+    require(pages(extent) <= free && promised <= free - pages(extent), "R5")
     take(domain, extent, base, at: nil)
     owed[domain] -= pages(extent)
   }
 
   func restore(domain: PoolDomain, frame: PoolFrame) {
-    require(frames[frame].isInFlight(of: domain))
+    require(frames[frame].isInFlight(of: domain), "R9")
     require(owed[domain] != 0, "R9")
-    flying.leave(frame, domain)
-    owned.join(frame, domain)
+    flying[domain] -= 1
     frames[frame].use = Choice(.owned)
     owed[domain] -= 1
   }
 
   func surrender(domain: PoolDomain, frame: PoolFrame) {
-    require(frames[frame].isInFlight(of: domain))
-    require(owed[domain] < flying.count[domain], "R9")
-    flying.leave(frame, domain)
+    require(frames[frame].isInFlight(of: domain), "R9")
+    require(owed[domain] < flying[domain], "R9")
+    require(isCounted(frame), "R1")
+    flying[domain] -= 1
     discard(frame)
   }
 
@@ -230,13 +246,15 @@ public class Balloon: BalloonState {
   func scrub(frame: PoolFrame) {
     require(frames[frame].use == .free && frames[frame].isDirty, "R2")
     frames[frame].isDirty = false
-    frames[frame].author = 0
+    holdsData[frame] = false
+    author[frame] = 0
   }
   /// A domain stores to a frame of its own.
   func store(domain: PoolDomain, frame: PoolFrame) {
-    require(frames[frame].isOwned(by: domain))
+    require(frames[frame].isOwned(by: domain), "R2")
     frames[frame].isDirty = true
-    frames[frame].author = domain
+    holdsData[frame] = true
+    author[frame] = domain
   }
   func retain(frame: PoolFrame) {
     require(frames[frame].use == .owned && frames[frame].uses != .max, "R7")
@@ -279,7 +297,7 @@ public class Balloon: BalloonState {
       action("entrust(frame:)", entrust),
     ]
   }
-  public override var invariants: [Invariant] { claims + sums }
+  public override var invariants: [Invariant] { claims + sums + lemmas }
   public override var witnesses: [Witness] { sightings }
   public override var rules: [Rule] { statedRules }
   public override var assumptions: [Invariant] {

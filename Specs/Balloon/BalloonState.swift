@@ -23,13 +23,16 @@ public class BalloonState: Machine {
   @Var var claimed: Table<Pages, PoolDomain>
   /// Frames that an exchange has taken out of it, and not yet replaced.
   @Var var owed: Table<Pages, PoolDomain>
-  /// The frames that each domain owns (tot_pages).
-  let owned = Census<PoolDomain, PoolFrame, PagesSort>()
+  /// The frames that count against a domain's maximum: those it owns (tot_pages), and those that an exchange owes it.
+  @Var var charged: Table<Pages, PoolDomain>
   /// The frames of each domain that are in flight.
-  let flying = Census<PoolDomain, PoolFrame, PagesSort>()
+  @Var var flying: Table<Pages, PoolDomain>
   /// All that is promised and not yet taken.
-  let promised = Total<PoolDomainSort, PagesSort>()
+  @Var var promised: Pages
 
+  /// Which frames hold data, and whose.
+  @Ghost var holdsData: Table<Bit, PoolFrame>
+  @Ghost var author: Table<PoolDomain, PoolFrame>
   /// What a domain had when its maximum was set, or less, if it has had less since.
   @Ghost var allowed: Table<Pages, PoolDomain>
   /// The uses of each frame that were begun and have not ended.
@@ -38,18 +41,28 @@ public class BalloonState: Machine {
   @Ghost var entrusted: Table<Bit, PoolFrame>
   /// The largest extent handed out.
   @Ghost var largest: Extent
+  /// Which frames were handed out while somebody had them.
+  @Ghost var wasHandedTwice: Table<Bit, PoolFrame>
 
   // MARK: What the rules mean
 
-  /// The frames that count against a domain's maximum: those it has, and those that an exchange owes it.
-  func charge(_ d: PoolDomain) -> Pages { owned.count[d] + owed[d] }
+  // Checks look at what there would be after a step, as a sum or difference is easily compared and not easily moved to
+  // the other side: that would be an adder for the solvers to see through.
 
-  /// The frames that a domain may still be given, so that every claim of others stays covered.
-  func available(to d: PoolDomain) -> Pages { free - (promised.sum - claimed[d]) }
+  /// The frames that a domain owns.
+  func owned(_ d: PoolDomain) -> Pages { charged[d] - owed[d] }
 
-  /// Not by a sum, which could wrap.
+  /// What of a domain's claim is used up by giving it frames.
+  func taken(_ d: PoolDomain, _ pages: Pages) -> Pages { choose(claimed[d] < pages, claimed[d], pages) }
+
+  /// Whether there would be too few free frames for what is promised, were a domain given some.
+  func isShort(_ d: PoolDomain, _ pages: Pages) -> Bit {
+    pages > free || promised - taken(d, pages) > free - pages
+  }
+
+  /// Whether a domain would have too many frames, or a number that wraps.
   func exceeds(_ d: PoolDomain, _ pages: Pages) -> Bit {
-    charge(d) > maximum[d] || pages > maximum[d] - charge(d)
+    charged[d] + pages < pages || charged[d] + pages > maximum[d]
   }
 
   /// Whether a number is an extent's size less one.
@@ -77,6 +90,19 @@ public class BalloonState: Machine {
     Pages(resizing: GuestPage.max - first) < Pages(resizing: extent)
   }
 
+  /// Whether what is handed out, of the host's and of its domain's, has a frame in it.
+  ///
+  /// The counts are sums over all frames, and those a proof at real size cannot write down. So this is a guard of what
+  /// takes a frame out of them: the proofs rest on it, and explorations show that it never stands in the way.
+  func isCounted(_ f: PoolFrame) -> Bit {
+    let frame = frames[f]
+    return free < poolSize && (frame.use == .owned).implies(owed[frame.owner] < charged[frame.owner])
+      && (frame.use == .inFlight).implies(flying[frame.owner] != 0)
+  }
+
+  /// Whether all that is promised has a domain's part in it: a guard, as `isCounted`.
+  func isInSum(_ d: PoolDomain) -> Bit { claimed[d] <= promised }
+
   /// Whether a frame can be handed out: nobody's, and nothing in it.
   func isReady(_ f: PoolFrame) -> Bit { frames[f].use == .free && !frames[f].isDirty }
 
@@ -100,13 +126,15 @@ public class BalloonState: Machine {
     require(Pages(resizing: base) & Pages(resizing: extent) == 0, "R4")
     require(Pages(resizing: base) + Pages(resizing: extent) < poolSize, "R1")
     requireAll("R2") { (f: PoolFrame) in self.covers(base, extent, f).implies(self.isReady(f)) }
+    wasHandedTwice.update { (f: PoolFrame, old) in
+      old || (self.covers(base, extent, f) && self.frames[f].use != .free)
+    }
     frames.update { (f: PoolFrame, old) in
       var new = PoolFrameState()
       new.use = Choice(.owned)
       new.owner = d
       // What is in it stays in it: nothing, as it was ready.
       new.isDirty = old.isDirty
-      new.author = old.author
       if let first {
         new.isMapped = true
         new.guest = first + GuestPage(resizing: self.offset(f, extent))
@@ -114,9 +142,6 @@ public class BalloonState: Machine {
       return choose(self.covers(base, extent, f), new, old)
     }
     free -= pages(extent)
-    owned.join(
-      pages(extent), d, index: { self.offset($0, extent) },
-      isJoining: { self.covers(base, extent, $0) }, member: { base | PoolFrame(resizing: $0) })
     largest = choose(extent > largest, extent, largest)
   }
 
@@ -130,10 +155,9 @@ public class BalloonState: Machine {
     let old = frames[f]
     frames[f] = PoolFrameState()
     frames[f].isDirty = old.isDirty
-    frames[f].author = old.author
     free += 1
   }
 
   /// What a domain may have beside its maximum goes down with what it has.
-  func settle(_ d: PoolDomain) { allowed[d] = choose(charge(d) < allowed[d], charge(d), allowed[d]) }
+  func settle(_ d: PoolDomain) { allowed[d] = choose(charged[d] < allowed[d], charged[d], allowed[d]) }
 }

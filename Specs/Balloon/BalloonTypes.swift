@@ -12,7 +12,7 @@ public enum GuestPageSort: WordSort {
   public static let sort = Sort.word("GuestPage", realBits: 32, scopeBits: 1)
 }
 public enum PoolDomainSort: WordSort {
-  /// Domain numbers are 15 bits wide. A word, so that sums over all domains can be proved (`Total`).
+  /// Domain numbers are 15 bits wide. A word, as an owner is 0 where there is none.
   public static let sort = Sort.word("Domain", realBits: 15, scopeBits: 1)
 }
 public enum PagesSort: WordSort {
@@ -54,9 +54,8 @@ public enum FrameUse: ChoiceSort {
 public struct PoolFrameState: Record {
   public var use = Choice(FrameUse.free)
   public var owner = PoolDomain(0)
-  /// Whether it holds data, and whose: what scrubbing removes.
+  /// Whether it may hold data: what scrubbing removes.
   public var isDirty: Bit = false
-  public var author = PoolDomain(0)
   /// Where its owner's physical memory has it (the M2P).
   public var isMapped: Bit = false
   public var guest = GuestPage(0)
@@ -68,7 +67,7 @@ public struct PoolFrameState: Record {
   public init() {}
   public static var fields: [Field<PoolFrameState>] {
     [
-      Field(\.use), Field(\.owner), Field(\.isDirty), Field(\.author), Field(\.isMapped), Field(\.guest),
+      Field(\.use), Field(\.owner), Field(\.isDirty), Field(\.isMapped), Field(\.guest),
       Field(\.isSpecial), Field(\.uses),
     ]
   }

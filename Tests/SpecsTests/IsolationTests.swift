@@ -21,12 +21,19 @@ import Testing
       ("Shadow", "reach", ["acquire", "expel", "surrender"]),
       ("Grants", "frames", ["transfer", "assign", "free"]),
       ("Grants", "mappings", ["map", "mapIntoEntry", "unmap"]),
+      (
+        "Balloon", "frames.owner",
+        ["relinquish", "increase", "populate", "decrease", "replace", "surrender"]
+      ),
     ])
   func boundary(machine: String, variable: String, writers: [String]) throws {
     let subject = try #require(subjects.first { $0.name == machine })
     let specification = try subject.make().trace()
     let found = specification.actions.filter { action in
-      action.next.keys.contains { specification.components[$0].variable == variable }
+      action.next.keys.contains { index in
+        let component = specification.components[index]
+        return [component.variable, "\(component.variable).\(component.field)"].contains(variable)
+      }
     }
     #expect(found.map(\.name) == writers)
   }

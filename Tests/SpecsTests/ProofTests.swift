@@ -48,7 +48,7 @@ private func certificate(of name: String) throws -> Certificate {
 
   @Test(
     "a certificate is not that of a machine with a bug",
-    arguments: ["Ring", "Stream", "Grants", "EventChannels", "SelfBalloon"])
+    arguments: ["Ring", "Stream", "Grants", "EventChannels", "Balloon", "SelfBalloon"])
   func certificateOfMutant(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     let own = try certificate(of: name)

@@ -230,7 +230,7 @@ final class FollowedHostMemory {
       let account = memory.account(of: id(domain))
       try same("a domain that is there", account == nil ? 0 : 1, state(model.life, domain) == 0 ? 0 : 1)
       guard let account else { continue }
-      try same("a domain's frames", account.owned, state(model.owned, domain))
+      try same("a domain's frames", account.owned, state(model.charged, domain) - state(model.owed, domain))
       try same("a domain's maximum", account.maximum, state(model.maximum, domain))
       try same("a domain's target", account.target, state(model.target, domain))
       try same("a domain's claim", account.claimed, state(model.claimed, domain))

@@ -153,7 +153,7 @@ private final class HostMemoryExplorationRun: ExhaustiveRun {
   private func number(_ d: Int) {
     let id = host.id(UInt64(d))
     if state(model.claimed, d) != 0 {
-      _ = memory.claim(state(model.owned, d) + state(model.claimed, d), for: id)
+      _ = memory.claim(state(model.charged, d) - state(model.owed, d) + state(model.claimed, d), for: id)
     }
     _ = memory.setMaximum(state(model.maximum, d), of: id)
     _ = memory.setTarget(state(model.target, d), of: id)

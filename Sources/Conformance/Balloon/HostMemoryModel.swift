@@ -21,7 +21,7 @@ final class HostMemoryModel: Sendable {
 
   /// The first register of each table; entries follow by key, the last running fastest.
   let life, use, owner, isDirty, isMapped, guest, isSpecial, useCount: Int
-  let isPresent, frame, maximum, target, claimed, owned: Int
+  let isPresent, frame, maximum, target, claimed, charged, owed: Int
   let poolSize, limit, free, promised: Int
 
   /// What trials run at.
@@ -75,11 +75,12 @@ final class HostMemoryModel: Sendable {
     maximum = layout.require("maximum", [0])
     target = layout.require("target", [0])
     claimed = layout.require("claimed", [0])
-    owned = layout.require("owned.count", [0])
+    charged = layout.require("charged", [0])
+    owed = layout.require("owed", [0])
     poolSize = layout.require("poolSize")
     limit = layout.require("limit")
     free = layout.require("free")
-    promised = layout.require("promised.sum")
+    promised = layout.require("promised")
   }
 
   static func result(_ status: BalloonStatus) -> UInt64 {
