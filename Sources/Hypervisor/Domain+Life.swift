@@ -16,7 +16,8 @@ extension Domain {
       return !life.started
     }
     guard fresh else { throw .badConfiguration("domain \(name) was started before") }
-    pinned.insert(initial.root)
+    frames.pinned.insert(initial.root)
+    pager.pin(initial.root)
     try first.begin(root: initial.root)
     first.registers.pointee.rsi = initial.startInfo.rawValue
     first.resume(
@@ -110,15 +111,12 @@ extension Domain {
 }
 
 extension Processor {
-  /// Shadow tables of one vCPU: 4 MiB of page tables. A host has room for about 60 vCPUs.
-  private static let arenaFrames = 1024
-
   /// Gives the vCPU its page tables.
   func begin(root: MachineFrame) throws(HostError) {
     kernelRoot = root
-    let arena = try TableArena(domain.frames.memory, frameCount: Self.arenaFrames)
-    pager = PlainShadowPager(frames: domain.frames, window: pages, arena: arena, kernelRoot: root) {
-      [unowned self] () throws(HostError) in try domain.forgetTranslations(for: self)
+    guard domain.pager.load(kernel: root, userRoot: nil, of: index) == .okay else {
+      throw .badConfiguration("the page table, machine frame \(root), can have no shadow")
     }
+    hasTables = true
   }
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Glibc
 import Interfaces
-import KVM
 
 /// The domain's memory: for the builder before the start, for the vCPUs afterwards.
 extension Domain {
@@ -74,6 +72,7 @@ extension Domain {
         return false
       }
       _ = host.memory.retain(frame, ownedBy: id)
+      pager.arrive(frame)
       grantFrames.append(frame)
     }
     return true
@@ -95,33 +94,5 @@ extension Domain {
       }
     }
     return host.memory.freeAll(ownedBy: id)
-  }
-
-  // MARK: Translations
-
-  /// Drops all translations of the other vCPUs. When it returns none of them is in the guest, and none can enter
-  /// before the lock, which the caller holds, is free.
-  func flushOthers(than current: Processor?) {
-    for processor in processors where processor !== current && processor.isUp.load(ordering: .acquiring) {
-      processor.flushRequested.store(true, ordering: .sequentiallyConsistent)
-      stop(processor)
-    }
-  }
-
-  /// Waits until a vCPU is out of the guest; it stays out as long as the caller holds the lock.
-  private func stop(_ processor: Processor) {
-    var tries = 0
-    while processor.inGuest.load(ordering: .sequentiallyConsistent) {
-      if tries & 0xff == 0 { processor.kick() }
-      tries += 1
-      sched_yield()
-    }
-  }
-
-  /// Makes KVM forget what it derived from shadow tables that are to be used again.
-  func forgetTranslations(for current: Processor) throws(HostError) {
-    current.statistics.count(.recycles)
-    for processor in processors where processor !== current { stop(processor) }
-    do throws(KVMError) { try machine.forgetTranslations() } catch { throw .kvm(error) }
   }
 }

@@ -34,7 +34,11 @@ public final class Domain: @unchecked Sendable {
   /// The lock of everything below, and of the vCPUs' state. See `Host` for the order of locks.
   let lock = Mutex(())
   let frames: DomainFrames
-  var pinned: Set<MachineFrame> = []
+  let window: DomainWindow
+  let pager: ShadowPager
+  private let stub: DowngradeStub
+  /// The vCPU whose thread holds the lock, if it is one's.
+  var acting: Processor?
   var grantMappings: [GrantHandle: GrantedFrame] = [:]
   /// The frames of the domain's own grant table.
   var grantFrames: [MachineFrame] = []
@@ -99,15 +103,27 @@ public final class Domain: @unchecked Sendable {
     _ = memory.retain(table, ownedBy: id)
     for (index, frame) in allocated.enumerated() { memory.machineToPhysical[frame] = UInt64(index) }
 
-    do throws(KVMError) {
-      machine = try VirtualMachine(host.system, memory: memory.file)
-      clock = try host.makeClock()
+    do throws(HostError) {
+      do throws(KVMError) {
+        machine = try VirtualMachine(host.system, memory: memory.file)
+        clock = try host.makeClock()
+      } catch { throw .kvm(error) }
+      window = try DomainWindow(
+        memory, shared: host.monitor, shadowPages: Self.shadowPages(for: configuration))
     } catch {
       memory.release(page)
       memory.release(table)
       _ = memory.freeAll(ownedBy: id)
-      throw .kvm(error)
+      throw error
     }
+    stub = DowngradeStub()
+    pager = ShadowPager(
+      frames: frames,
+      tables: host.machinery.makeShadowTables(
+        memory: memory.base, frameCount: memory.frameCount, pages: window.pool,
+        vcpuCount: configuration.virtualCPUCount * 2, stub: stub),
+      window: window, processorCount: configuration.virtualCPUCount)
+    for frame in allocated + [page, table] { pager.arrive(frame) }
     let number = id
     let events = host.events
     timers = TimerThread(virtualCPUs: configuration.virtualCPUCount, clock: clock) { vcpu in
@@ -116,7 +132,15 @@ public final class Domain: @unchecked Sendable {
     try finishInitialisation()
   }
 
+  /// Room for the shadows of tables that map all memory four times over, and some.
+  private static func shadowPages(for configuration: DomainConfiguration) -> Int {
+    min(
+      PagingLimits.shadowPageCount,
+      256 + 16 * configuration.virtualCPUCount + configuration.frameCount / entriesPerTable * 4)
+  }
+
   private func finishInitialisation() throws(HostError) {
+    stub.domain = self
     let wallClock = clock.wallClockOrigin
     shared.setWallClock(seconds: wallClock.seconds, nanoseconds: wallClock.nanoseconds)
     for index in 0..<Self.maximumVirtualCPUs { shared.processor(index).upcallMask.storeShared(1) }
@@ -148,7 +172,6 @@ public final class Domain: @unchecked Sendable {
     precondition(indexOffset >= 0 && indexOffset % 8 == 0 && indexOffset <= frameSize - 16)
     guard let machine = machineFrame(of: frame) else { return }
     polled = PolledFrame(frame: machine, indexOffset: indexOffset)
-    frames.polled = machine
   }
 
   /// How often what happened since the start, summed over the vCPUs: exits, hypercalls and exceptions by name.

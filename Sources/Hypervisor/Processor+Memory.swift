@@ -138,11 +138,21 @@ extension Processor {
       switch walker.walk(address, root: root, for: access, in: mode) {
       case .changed: continue
       case .mapped(let translation):
+        if access == .write, domain.pager.isProtected(translation.frame) {
+          try admitStore(to: translation.frame, at: address)
+        }
         guard let bytes = domain.frames.memory.bytes(of: translation.frame) else { throw .badAddress }
         return bytes
       case .notPresent, .denied, .wild: throw .badAddress
       }
     }
     throw .badAddress
+  }
+
+  /// A copy to a page table is a store of the guest's own: the table goes out of sync, or is none any more.
+  private func admitStore(to frame: MachineFrame, at address: VirtualAddress) throws(HypercallError) {
+    let error = PageFaultError(rawValue: PageFaultError.present | PageFaultError.write)
+    guard case .resume = domain.pager.fault(at: address, error, pagingView), !domain.pager.isProtected(frame)
+    else { throw .badAddress }
   }
 }

@@ -13,8 +13,8 @@ struct PolledFrame: Sendable {
 /// What is known of a vCPU that may be polling its console.
 ///
 /// GRUB at its prompt reads its console's indices over and over, and would burn a processor that way. So:
-///  1. A vCPU that has done nothing but fault for a slice is suspected: its translations are dropped, and it faults
-///     where it polls, because the pager never fills that page in ahead (`DomainFrames.polled`).
+///  1. A vCPU that has done nothing but fault for a slice is suspected: the translations of that page are dropped, and it
+///     faults where it polls.
 ///  2. If the indices there are as they were at the last such fault, it sleeps, longer each time; every event for the
 ///     domain wakes it at once.
 ///  3. A hypercall, an exception of its own or new indices end the suspicion.
@@ -22,7 +22,7 @@ struct PolledFrame: Sendable {
 struct PollingGuess {
   /// The system time of the last exit that was more than a page fault mended.
   var lastActivity: UInt64 = 0
-  /// Its translations have been dropped, to see whether it looks at its console.
+  /// Translations have been dropped, to see whether it looks at its console.
   var isWatched = false
   /// The indices as they were when it looked last.
   var indices: [UInt64] = []
@@ -61,13 +61,10 @@ extension Processor {
 
   /// Rule 1, when the guest has been interrupted.
   func suspectPolling() {
-    guard domain.polled != nil, mode == .kernel, !polling.isWatched,
+    guard let polled = domain.polled, domain.frames.owns(polled.frame), mode == .kernel, !polling.isWatched,
       domain.clock.now &- polling.lastActivity > UInt64(PollingGuess.longSlice)
     else { return }
-    do throws(HostError) { try flush() } catch {
-      crash("the shadow page tables could not be dropped: \(error)")
-      return
-    }
+    domain.pager.watch(polled.frame)
     polling.isWatched = true
   }
 

@@ -64,6 +64,18 @@ extension Processor {
     special.pointee.ss = Self.flatSegment(stack, type: 3)
   }
 
+  /// Code and stack of ring 0.
+  func setMonitorSegments() {
+    var code = Self.flatSegment(Selector.monitorCode, type: 11)
+    code.l = 1
+    code.db = 0
+    code.dpl = 0
+    var stack = Self.flatSegment(Selector.monitorData, type: 3)
+    stack.dpl = 0
+    special.pointee.cs = code
+    special.pointee.ss = stack
+  }
+
   /// A segment of the whole address space at privilege level 3.
   private static func flatSegment(_ selector: UInt16, type: UInt8) -> Segment {
     var segment = Segment()
@@ -87,12 +99,13 @@ extension Processor {
     special.pointee.cr3 = 0
     let longModeWithSystemCall: UInt64 = 0xd01
     special.pointee.efer = longModeWithSystemCall
-    special.pointee.gdt.base = MonitorWindow.address(ofPage: MonitorWindow.Page.descriptors)
+    special.pointee.gdt.base = MonitorWindow.address(
+      ofPage: MonitorWindow.Page.descriptors, of: index)
     special.pointee.gdt.limit = 0xffff
     special.pointee.idt.base = MonitorWindow.address(ofPage: MonitorWindow.Page.interrupts)
     special.pointee.idt.limit = 0xfff
     var task = Segment()
-    task.base = MonitorWindow.address(ofPage: MonitorWindow.Page.taskState)
+    task.base = MonitorWindow.address(ofPage: MonitorWindow.Page.taskState, of: index)
     task.limit = ProcessorPages.taskStateLimit
     task.selector = Selector.taskState
     task.type = 11
@@ -155,6 +168,8 @@ extension Processor {
 
 /// Bits of CR4.
 enum ControlFour {
+  /// PCE: ring 3 may read performance counters, of which the guest has none.
+  static let performanceCounters: UInt64 = 1 << 8
   static let extendedState: UInt64 = 1 << 18
   /// PAE, OSFXSR, OSXMMEXCPT.
   static let initial: UInt64 = 1 << 5 | 1 << 9 | 1 << 10

@@ -37,7 +37,8 @@ final class Processor: @unchecked Sendable {
 
   // MARK: The guest's view
 
-  var pager: (any ShadowPager)?
+  /// It has page tables to run on.
+  var hasTables = false
   var mode = VirtualMode.kernel
   /// The guest's level-4 tables.
   var kernelRoot = MachineFrame(0)
@@ -66,8 +67,12 @@ final class Processor: @unchecked Sendable {
   let isUp = Atomic(false)
   /// The vCPU is, or is about to be, in the guest.
   let inGuest = Atomic(false)
-  /// Its translations are to be dropped before it enters again.
-  let flushRequested = Atomic(false)
+  /// Its processor may have translations that are not given any more: they are dropped before it enters again.
+  let isStale = Atomic(false)
+  var pagingView: PagingView {
+    PagingView(processor: index, mode: mode, kernelRoot: kernelRoot, userRoot: userRoot)
+  }
+
   /// What it waits for when its thread has left the lock.
   var sleep: Sleep?
   /// It has polled, and the event channels do not know yet that it goes on.
@@ -84,7 +89,8 @@ final class Processor: @unchecked Sendable {
     let host = domain.host
     info = domain.shared.processor(index)
     pages = try ProcessorPages(
-      host.memory, shared: host.monitor, guestReachesSystemCallPort: host.system.kind == .software)
+      host.memory, window: domain.window, processor: index,
+      guestReachesSystemCallPort: host.system.kind == .software)
     do throws(KVMError) {
       virtual = try VirtualCPU(machine, number: index)
       try virtual.setCPUID(host.identification.table)
@@ -118,18 +124,27 @@ final class Processor: @unchecked Sendable {
         wait(sleep)
         continue
       }
-      let ready = domain.lock.withLock { _ in prepareEntry() }
+      let ready = act { prepareEntry() }
       guard ready else { continue }
       do throws(KVMError) {
         statistics.count(.entries)
         setSlice(slices, nanoseconds: polling.slice)
         let exit = try virtual.enter()
         inGuest.store(false, ordering: .sequentiallyConsistent)
-        domain.lock.withLock { _ in handle(exit) }
+        act { handle(exit) }
       } catch {
         inGuest.store(false, ordering: .sequentiallyConsistent)
         crash("KVM gave up: \(error)")
       }
+    }
+  }
+
+  /// Does something with the domain's lock held.
+  private func act<Result>(_ body: () -> Result) -> Result {
+    domain.lock.withLock { _ in
+      domain.acting = self
+      defer { domain.acting = nil }
+      return body()
     }
   }
 
@@ -138,28 +153,22 @@ final class Processor: @unchecked Sendable {
   /// Does what is due before the guest runs; false if it is not to run now.
   private func prepareEntry() -> Bool {
     virtual.clearKick()
-    guard !domain.hasEnded, mayRun, let pager else { return false }
-    do throws(HostError) {
-      if flushRequested.exchange(false, ordering: .sequentiallyConsistent) { try flush() }
-    } catch {
-      crash("the shadow page tables could not be dropped: \(error)")
+    guard !domain.hasEnded, mayRun, hasTables else { return false }
+    if isInterruptible { deliverUpcall() }
+    guard !domain.hasEnded, let root = domain.pager.root(of: index, in: mode)?.address.rawValue else {
       return false
     }
-    if isInterruptible { deliverUpcall() }
-    guard !domain.hasEnded else { return false }
-    let root = pager.root(for: mode).address.rawValue
+    if isStale.exchange(false, ordering: .sequentiallyConsistent) {
+      // Any change of a control register that matters to paging makes KVM flush the vCPU's translations.
+      special.pointee.cr4 ^= ControlFour.performanceCounters
+      virtual.registersChanged = true
+    }
     if virtual.special.pointee.cr3 != root {
       virtual.special.pointee.cr3 = root
       virtual.registersChanged = true
     }
     inGuest.store(true, ordering: .sequentiallyConsistent)
     return true
-  }
-
-  /// Drops all translations of this vCPU.
-  func flush() throws(HostError) {
-    statistics.count(.flushes)
-    try pager?.flush()
   }
 
   private func handle(_ exit: Exit) {

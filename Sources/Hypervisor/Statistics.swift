@@ -5,7 +5,7 @@ import Synchronization
 /// What is counted while a vCPU runs.
 enum Counter: Int, CaseIterable, Sendable {
   case entries, interruptions, systemCalls, upcalls, emulations, shadowFills, reflectedFaults, flushes
-  case recycles, waits
+  case downgradeBatches, forgets, waits
 
   var name: String {
     switch self {
@@ -17,7 +17,8 @@ enum Counter: Int, CaseIterable, Sendable {
     case .shadowFills: "faults mended by the shadow"
     case .reflectedFaults: "faults of the guest's own"
     case .flushes: "shadow flushes"
-    case .recycles: "arenas of shadow tables used up"
+    case .downgradeBatches: "batches of shadow entries that lost rights"
+    case .forgets: "times that KVM forgot all shadows"
     case .waits: "times asleep"
     }
   }

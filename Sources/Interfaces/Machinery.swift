@@ -9,6 +9,11 @@ public protocol Machinery: Sendable {
   /// The event channels of one host.
   func makeEventPorts() -> any EventPorts
 
+  /// The shadow page tables of a PV domain, whose memory is the whole pool of `frameCount` frames at `memory`.
+  func makeShadowTables(
+    memory: UnsafeMutableRawPointer, frameCount: Int, pages: ShadowPages, vcpuCount: Int, stub: any ShadowStub
+  ) -> any ShadowTables
+
   /// The back end's side of a ring that lies in `page` (4096 bytes, shared with a guest).
   func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing
 

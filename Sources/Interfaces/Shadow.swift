@@ -164,10 +164,23 @@ public protocol ShadowTables: AnyObject {
   func root(of vcpu: Int) -> MachineFrame?
   /// Keeps the shadow of a level-3 table.
   func pin(_ table: MachineFrame) -> ShadowStatus
+  /// The guest is done with a level-3 table: unless a vCPU runs on it, its shadow is given up, and those of the tables
+  /// that nothing else leads to.
   func unpin(_ table: MachineFrame)
+  /// Puts an entry of the hypervisor's into one of the `reservedSlots` of a level-3 table's shadow, for as long as that
+  /// lives. A slot that has one keeps it; nothing happens if there is no shadow.
+  func reserve(_ slot: Int, _ entry: ShadowTableEntry, in table: MachineFrame)
 
   /// A page fault of a vCPU.
   func fault(at address: VirtualAddress, _ error: PageFault, on vcpu: Int) -> ShadowOutcome
+  /// The PV ABI lets a guest's kernel store to its page tables through mappings that are read-only: such a fault was
+  /// reflected, and the caller has seen that the entry is the kernel's own. If it is for a table that it is denied, the
+  /// guest's level-1 entry becomes writable on its behalf, and the store is to be tried again.
+  /// - Parameter isTable: whether the guest has said that the frame is a table, though it need not have a shadow.
+  /// - Returns: whether that was so.
+  func allowStore(at address: VirtualAddress, on vcpu: Int, isTable: Bool) -> Bool
+  /// Whether a frame is a table in sync: nobody but this writes to it.
+  func isProtected(_ frame: MachineFrame) -> Bool
   /// The guest's handler of the latest reflected fault is about to return, and the vCPU is out of the guest anyway: what
   /// the handler mapped is taken over.
   func returns(_ vcpu: Int)

@@ -14,6 +14,15 @@ public struct OptimisedMachinery: Machinery {
 
   public func makeEventPorts() -> any EventPorts { OptimisedEventPorts(words: SharedEventWords()) }
 
+  public func makeShadowTables(
+    memory: UnsafeMutableRawPointer, frameCount: Int, pages: ShadowPages, vcpuCount: Int, stub: any ShadowStub
+  ) -> any ShadowTables {
+    ShadowMachine(
+      tables: ParavirtualGuestTables(base: memory, frameCount: frameCount), pages: pages,
+      vcpuCount: vcpuCount,
+      policy: .few, stub: stub)
+  }
+
   public func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing {
     OptimisedBackRing(page: page, slotCount: slotCount, slotSize: slotSize)
   }

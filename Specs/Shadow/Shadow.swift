@@ -30,6 +30,9 @@
 // R11 A shadow maps only what the domain may reach, and a frame leaves only when no processor reaches it.
 // R12 Guests store anything, through any writable translation that one of their processors holds.
 //
+// A guest's kernel and its user, each on a highest table of its own, are two processors here. Slots that the ABI keeps for
+// the hypervisor are none of the guest's: no fault leads there, and what the guest writes there gives nothing.
+//
 // The three designs differ in `policy` alone. Each action is one step under the domain's lock; between two of them
 // other processors run. A hypervisor's operation is several: promotion is protect, store, settle, create; resync is
 // close, store, settle; a fault is prepare, create and link for each level that is missing, pull; eviction is unhook

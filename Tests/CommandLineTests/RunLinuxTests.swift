@@ -35,7 +35,7 @@ struct RunLinuxTests {
   func boot(processors: Int) throws {
     let scratch = Scratch()
     let kernel = try #require(Requirement.linux)
-    // Without noreplace-smp the kernel patches itself 8,700 times, which takes minutes with plain shadows.
+    // Without noreplace-smp the kernel patches itself 8,700 times.
     let file = scratch.write(
       "linux.cfg",
       """

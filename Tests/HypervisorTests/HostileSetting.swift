@@ -22,9 +22,9 @@ class HostileSetting {
   }
 
   /// Runs the guest, and checks that it crashed for a reason, and that the victim's page is as it was.
-  func expectCrash(_ reason: String, _ program: (inout Assembler) -> Void) throws {
+  func expectCrash(_ reason: String, _ program: (inout Assembler) throws -> Void) throws {
     let end = try guest.run {
-      program(&$0)
+      try program(&$0)
       $0.shutdown(scratch: TinyGuest.scratch)
     }
     if case .crashed(let report) = end {

@@ -77,9 +77,9 @@ final class TinyGuest {
   deinit { _ = host.destroyDomain(domain) }
 
   /// Runs the guest to its end, which must come within some seconds.
-  func run(_ program: (inout Assembler) -> Void) throws -> DomainEnd {
+  func run(_ program: (inout Assembler) throws -> Void) throws -> DomainEnd {
     var assembler = Assembler()
-    program(&assembler)
+    try program(&assembler)
     load(assembler.bytes, at: Self.code)
     try domain.start(initialState)
     let guarded = domain

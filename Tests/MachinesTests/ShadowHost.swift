@@ -129,6 +129,11 @@ final class ShadowHost: ShadowStub {
   /// The address that slot `slot` of the lowest table maps.
   static func page(_ slot: Int) -> VirtualAddress { VirtualAddress(UInt64(slot) << 12) }
 
+  /// A word of a frame's level-3 shadow.
+  func word(of table: UInt64, _ slot: Int) -> UInt64? {
+    machine.inspect(MachineFrame(table), level: 3, slot: slot)?.value.rawValue
+  }
+
   // MARK: Flushes
 
   @discardableResult func load(_ table: UInt64, _ vcpu: Int = 0) -> ShadowStatus {

@@ -153,6 +153,13 @@ private final class PlantedShadow: InspectableShadowTables {
   func root(of vcpu: Int) -> MachineFrame? { inner.root(of: vcpu) }
   func pin(_ table: MachineFrame) -> ShadowStatus { inner.pin(table) }
   func unpin(_ table: MachineFrame) { inner.unpin(table) }
+  func reserve(_ slot: Int, _ entry: ShadowTableEntry, in table: MachineFrame) {
+    inner.reserve(slot, entry, in: table)
+  }
+  func allowStore(at address: VirtualAddress, on vcpu: Int, isTable: Bool) -> Bool {
+    inner.allowStore(at: address, on: vcpu, isTable: isTable)
+  }
+  func isProtected(_ frame: MachineFrame) -> Bool { inner.isProtected(frame) }
   func fault(at address: VirtualAddress, _ error: PageFault, on vcpu: Int) -> ShadowOutcome {
     inner.fault(at: address, error, on: vcpu)
   }

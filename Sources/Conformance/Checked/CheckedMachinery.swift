@@ -84,6 +84,15 @@ public struct CheckedMachinery: Machinery {
     return ports
   }
 
+  /// Not followed while a guest runs: `conform` compares them.
+  public func makeShadowTables(
+    memory: UnsafeMutableRawPointer, frameCount: Int, pages: ShadowPages, vcpuCount: Int, stub: any ShadowStub
+  ) -> any ShadowTables {
+    OptimisedMachinery()
+      .makeShadowTables(
+        memory: memory, frameCount: frameCount, pages: pages, vcpuCount: vcpuCount, stub: stub)
+  }
+
   public func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing {
     rings.make(SharedRingMemory(page: page, slotCount: slotCount, slotSize: slotSize), monitor)
   }

@@ -190,7 +190,7 @@ private final class ShadowPlay {
   }
 
   private func rare() throws(Divergence) {
-    switch choices.pick(8) {
+    switch choices.pick(9) {
     case 0: try world.pin(choices.bit() ? MachineFrame(0) : anyFrame())
     case 1, 2: world.tables.unpin(anyFrame())
     case 3: try world.surrender(frame())
@@ -199,6 +199,7 @@ private final class ShadowPlay {
         try world.acquire(MachineFrame(UInt64(number)), writes: choices.pick(12) != 11)
       }
     case 6: try world.acquire(anyFrame(), writes: choices.bit())
+    case 7: _ = world.tables.allowStore(at: address(), on: vcpu(), isTable: choices.bit())
     default: try world.resize(to: sizes.vcpus + 3 + choices.pick(sizes.pages))
     }
   }

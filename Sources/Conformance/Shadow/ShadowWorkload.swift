@@ -80,6 +80,8 @@ public final class ShadowWorkload {
     put(0, 0, entry(2))
     put(2, 0, entry(3))
     for (slot, leaf) in Self.leaves.enumerated() { put(3, slot, entry(UInt64(leaf))) }
+    // As kernels do with the tables of a process that lives.
+    for root in 0..<2 as Range<UInt64> { _ = machine.pin(MachineFrame(root)) }
     _ = machine.load(MachineFrame(0), on: 0)
   }
 

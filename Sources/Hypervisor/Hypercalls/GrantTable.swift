@@ -132,22 +132,23 @@ extension Processor {
     let request = GrantMapRequest(
       granter: granter, reference: GrantReference(block.u32(12)), readOnly: readOnly, host: host,
       device: flags & MapFlag.device != 0, entryOffset: host && isEntry ? UInt8(block.u64(0) % 8) : 0)
-    var slot: UnsafeMutablePointer<UInt64>?
+    var place: EntryPlace?
     if host, request.entryOffset == 0 {
-      slot = entrySlot(block.u64(0), isEntry: isEntry)
-      guard slot != nil else { return .generalError }
+      place = entryPlace(block.u64(0), isEntry: isEntry)
+      guard place != nil else { return .generalError }
     }
     let mapping = domain.host.withGrants { $0.map(request, by: domain.id) }
     guard mapping.status == .okay else { return mapping.status }
-    if host, let slot {
+    if host, let place {
       domain.frames.addGranted(mapping.frame, readOnly: readOnly)
+      domain.pager.grantChanged(mapping.frame)
       domain.grantMappings[mapping.handle] = GrantedFrame(frame: mapping.frame, readOnly: readOnly)
       var bits = PageTableEntry.present | PageTableEntry.user | PageTableEntry.accessed
       if !readOnly { bits |= PageTableEntry.writable | PageTableEntry.dirty }
-      let old = PageTableEntry(slot.loadShared())
-      slot.storeShared(PageTableEntry(mapping.frame, bits).rawValue)
+      let old = domain.frames.entry(place)
+      _ = domain.pager.write(PageTableEntry(mapping.frame, bits), to: place)
       // The guest is told that the mapping is there: what was there before must not be seen any more.
-      if old.isPresent { try flush(everywhere: true) }
+      if old.isPresent { flush(everywhere: true) }
     }
     block.set(20, u32: mapping.handle.rawValue)
     block.set(24, u64: mapping.frame.address.rawValue)
@@ -159,36 +160,39 @@ extension Processor {
     let handle = GrantHandle(block.u32(16))
     let host = block.u64(0) != 0
     let mapped = domain.grantMappings[handle]
-    var slot: UnsafeMutablePointer<UInt64>?
+    var place: EntryPlace?
     if host, let mapped {
       // The caller names the address, or the entry, of the mapping; either must lead to the frame.
-      for isEntry in [false, true] where slot == nil {
-        guard let found = entrySlot(block.u64(0), isEntry: isEntry) else { continue }
-        if PageTableEntry(found.loadShared()).frame == mapped.frame { slot = found }
+      for isEntry in [false, true] where place == nil {
+        guard let found = entryPlace(block.u64(0), isEntry: isEntry) else { continue }
+        if domain.frames.entry(found).frame == mapped.frame { place = found }
       }
-      guard slot != nil else { return .badVirtualAddress }
+      guard place != nil else { return .badVirtualAddress }
+      // No vCPU may reach the frame when the granter is told that it is free.
+      domain.frames.dropGranted(mapped.frame, readOnly: mapped.readOnly)
+      domain.pager.grantChanged(mapped.frame)
     }
-    // No vCPU may reach the frame when the granter is told that it is free.
-    try flush(everywhere: true)
     let result = domain.host.withGrants {
       $0.unmap(handle, host: host, device: block.u64(8) != 0, by: domain.id)
     }
-    guard result.status == .okay, host, let mapped, let slot else { return result.status }
-    domain.frames.dropGranted(mapped.frame, readOnly: mapped.readOnly)
+    guard host, let mapped, let place else { return result.status }
+    guard result.status == .okay else {
+      domain.frames.addGranted(mapped.frame, readOnly: mapped.readOnly)
+      domain.pager.grantChanged(mapped.frame)
+      return result.status
+    }
     domain.grantMappings[handle] = nil
-    slot.storeShared(0)
+    _ = domain.pager.write(PageTableEntry(0), to: place)
     return .okay
   }
 
   /// The level-1 entry that a mapping is made in: of an address, or named by its own machine address.
-  private func entrySlot(_ value: UInt64, isEntry: Bool) -> UnsafeMutablePointer<UInt64>? {
-    guard isEntry else { return try? levelOneSlot(for: VirtualAddress(value)).slot }
+  private func entryPlace(_ value: UInt64, isEntry: Bool) -> EntryPlace? {
+    guard isEntry else { return try? levelOnePlace(for: VirtualAddress(value)) }
     let address = MachineAddress(value)
     // An unmap names a mapping that was made; one that is not aligned leads to none.
-    guard address.rawValue % 8 == 0, let entries = domain.frames.entries(of: address.frame) else {
-      return nil
-    }
-    return entries + address.offset / 8
+    guard address.rawValue % 8 == 0, domain.frames.owns(address.frame) else { return nil }
+    return EntryPlace(table: address.frame, index: address.offset / 8)
   }
 
   // MARK: Copies and transfers
@@ -221,15 +225,16 @@ extension Processor {
   /// `struct gnttab_transfer`: mfn (64 bits), domid (16), ref (32), status (16).
   private func transferFrame(_ block: ArgumentBlock) throws(HypercallError) -> GrantStatus {
     let frame = MachineFrame(block.u64(0))
-    guard domain.frames.owns(frame) else { return .badPage }
-    try flush(everywhere: true)
+    guard domain.frames.owns(frame), domain.pager.leave(frame) else { return .badPage }
     let receiver = resolve(block.u16(8))
     let status = domain.host.withGrants {
       $0.transfer(frame, to: receiver, GrantReference(block.u32(12)), by: domain.id)
     }
-    guard status == .okay else { return status }
-    domain.frames.forgetTable(frame)
-    domain.pinned.remove(frame)
+    guard status == .okay else {
+      domain.pager.arrive(frame)
+      return status
+    }
+    domain.frames.pinned.remove(frame)
     domain.frames.memory.machineToPhysical.invalidate(frame)
     domain.currentFrames.wrappingSubtract(1, ordering: .relaxed)
     domain.host.domain(receiver)?.currentFrames.wrappingAdd(1, ordering: .relaxed)

@@ -42,36 +42,34 @@ extension Processor {
       guard domain.frames.owns(address.frame) else { throw .invalid }
       domain.frames.memory.machineToPhysical[address.frame] = value
     case .normal, .preserveAccessedAndDirty:
-      guard address.rawValue % 8 == 0, let entries = domain.frames.entries(of: address.frame) else {
-        throw .invalid
-      }
+      guard address.rawValue % 8 == 0, domain.frames.owns(address.frame) else { throw .invalid }
       let entry = PageTableEntry(value)
       // A table may map itself, but only to be read.
       guard !entry.isPresent || !entry.has(PageTableEntry.writable) || entry.frame != address.frame else {
         throw .invalid
       }
-      try setEntry(entries + address.offset / 8, entry, preserving: kind == .preserveAccessedAndDirty)
-      pager?.guestEntryWritten(address.frame, index: address.offset / 8)
+      try setEntry(
+        EntryPlace(table: address.frame, index: address.offset / 8), entry,
+        preserving: kind == .preserveAccessedAndDirty)
     }
   }
 
   /// Stores an entry if a guest may have it.
-  private func setEntry(
-    _ slot: UnsafeMutablePointer<UInt64>, _ entry: PageTableEntry, preserving: Bool = false
-  ) throws(HypercallError) {
+  private func setEntry(_ place: EntryPlace, _ entry: PageTableEntry, preserving: Bool = false)
+    throws(HypercallError)
+  {
     if entry.isPresent {
       guard domain.frames.mayReach(entry.frame, writing: entry.has(PageTableEntry.writable)) else {
         throw .invalid
       }
     }
-    let kept = PageTableEntry.accessed | PageTableEntry.dirty
-    for _ in 0..<16 {
-      let old = slot.loadShared()
-      let new = preserving ? entry.rawValue | old & kept : entry.rawValue
-      if slot.replaceShared(old, with: new) { return }
+    var new = entry
+    if preserving {
+      // Only the monitor sets those bits, with the lock held.
+      let kept = PageTableEntry.accessed | PageTableEntry.dirty
+      new.rawValue |= domain.frames.entry(place).rawValue & kept
     }
-    // Another vCPU of the guest stores to the same entry all the time: last come, last served.
-    slot.storeShared(entry.rawValue)
+    guard domain.pager.write(new, to: place) == .okay else { throw .invalid }
   }
 
   // MARK: update_va_mapping
@@ -81,22 +79,18 @@ extension Processor {
   func updateVirtualMapping(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
     let address = VirtualAddress(arguments.first)
     guard arguments.third & 3 != 3 else { throw .invalid }
-    let (table, slot) = try levelOneSlot(for: address)
-    try setEntry(slot, PageTableEntry(arguments.second))
-    pager?.guestEntryWritten(table, index: address.tableIndex(1))
+    try setEntry(try levelOnePlace(for: address), PageTableEntry(arguments.second))
     let everywhere = arguments.third & ~3 != 0
     switch arguments.third & 3 {
-    case 1: try flush(everywhere: everywhere)
-    case 2: try invalidate(address, everywhere: everywhere)
+    case 1: flush(everywhere: everywhere)
+    case 2: invalidate(address, everywhere: everywhere)
     default: break
     }
     return 0
   }
 
   /// The entry of the guest's kernel tables that maps an address, whatever it holds.
-  func levelOneSlot(for address: VirtualAddress) throws(HypercallError)
-    -> (table: MachineFrame, slot: UnsafeMutablePointer<UInt64>)
-  {
+  func levelOnePlace(for address: VirtualAddress) throws(HypercallError) -> EntryPlace {
     guard address.isCanonical, !address.isHypervisors else { throw .invalid }
     var table = kernelRoot
     for level in stride(from: 4, through: 2, by: -1) {
@@ -105,8 +99,8 @@ extension Processor {
       guard entry.isPresent, !entry.has(PageTableEntry.large) else { throw .invalid }
       table = entry.frame
     }
-    guard let entries = domain.frames.entries(of: table) else { throw .invalid }
-    return (table, entries + address.tableIndex(1))
+    guard domain.frames.owns(table) else { throw .invalid }
+    return EntryPlace(table: table, index: address.tableIndex(1))
   }
 
   // MARK: mmuext_op
@@ -151,20 +145,23 @@ extension Processor {
     throws(HypercallError)
   {
     switch operation {
-    case .pinLevelOne, .pinLevelTwo, .pinLevelThree, .pinLevelFour: try pin(MachineFrame(first))
+    case .pinLevelOne, .pinLevelTwo, .pinLevelThree: try pin(MachineFrame(first))
+    case .pinLevelFour:
+      try pin(MachineFrame(first))
+      domain.pager.pin(MachineFrame(first))
     case .unpin: try unpin(MachineFrame(first))
     case .newBasePointer: try loadKernelRoot(MachineFrame(first))
     case .newUserBasePointer: try loadUserRoot(MachineFrame(first))
-    case .flushLocal: try flush(everywhere: false)
-    case .invalidateLocal: try invalidate(VirtualAddress(first), everywhere: false)
-    case .flushSome, .flushAll: try flush(everywhere: true)
-    case .invalidateSome, .invalidateAll: try invalidate(VirtualAddress(first), everywhere: true)
+    case .flushLocal: flush(everywhere: false)
+    case .invalidateLocal: invalidate(VirtualAddress(first), everywhere: false)
+    case .flushSome, .flushAll: flush(everywhere: true)
+    case .invalidateSome, .invalidateAll: invalidate(VirtualAddress(first), everywhere: true)
     case .flushCache, .flushCacheGlobal: break
     case .setLDT:
       // An empty one is what kernels load; a filled one is not supported.
       guard second == 0 else { throw .notImplemented }
     case .clearPage, .copyPage:
-      guard domain.frames.owns(MachineFrame(first)),
+      guard domain.frames.owns(MachineFrame(first)), !domain.pager.isProtected(MachineFrame(first)),
         let to = domain.frames.memory.bytes(of: MachineFrame(first))
       else { throw .invalid }
       guard operation == .copyPage else {
@@ -180,46 +177,40 @@ extension Processor {
 
   /// Pinning takes a frame as a page table. What it holds is checked when it is used.
   private func pin(_ frame: MachineFrame) throws(HypercallError) {
-    guard domain.frames.owns(frame), domain.pinned.insert(frame).inserted else { throw .invalid }
-    domain.frames.markTable(frame)
+    guard domain.frames.owns(frame), domain.frames.pinned.insert(frame).inserted else { throw .invalid }
   }
 
   private func unpin(_ frame: MachineFrame) throws(HypercallError) {
-    guard domain.pinned.remove(frame) != nil else { throw .invalid }
+    guard domain.frames.pinned.remove(frame) != nil else { throw .invalid }
+    domain.pager.unpin(frame)
   }
 
   func loadKernelRoot(_ frame: MachineFrame) throws(HypercallError) {
     guard domain.frames.owns(frame) else { throw .invalid }
+    try check(domain.pager.load(kernel: frame, userRoot: userRoot, of: index))
     kernelRoot = frame
-    try paging { pager throws(HostError) in try pager.load(kernel: frame) }
   }
 
   private func loadUserRoot(_ frame: MachineFrame) throws(HypercallError) {
     guard frame.rawValue == 0 || domain.frames.owns(frame) else { throw .invalid }
-    userRoot = frame.rawValue == 0 ? nil : frame
-    let root = userRoot
-    try paging { pager throws(HostError) in try pager.load(user: root) }
+    let root = frame.rawValue == 0 ? nil : frame
+    try check(domain.pager.load(user: root, kernelRoot: kernelRoot, of: index))
+    userRoot = root
+  }
+
+  private func check(_ status: ShadowStatus) throws(HypercallError) {
+    guard status == .okay else { throw status == .exhausted ? .noMemory : .invalid }
   }
 
   // MARK: Flushes
 
-  func flush(everywhere: Bool) throws(HypercallError) {
+  func flush(everywhere: Bool) {
     statistics.count(.flushes)
-    try paging { pager throws(HostError) in try pager.flush() }
-    if everywhere { domain.flushOthers(than: self) }
+    domain.pager.flush(everywhere ? nil : index)
   }
 
-  private func invalidate(_ address: VirtualAddress, everywhere: Bool) throws(HypercallError) {
+  private func invalidate(_ address: VirtualAddress, everywhere: Bool) {
     statistics.count(.flushes)
-    try paging { pager throws(HostError) in try pager.invalidate(address) }
-    if everywhere { domain.flushOthers(than: self) }
-  }
-
-  private func paging(_ body: (any ShadowPager) throws(HostError) -> Void) throws(HypercallError) {
-    guard let pager else { return }
-    do throws(HostError) { try body(pager) } catch {
-      crash("the shadow page tables could not be dropped: \(error)")
-      throw .noMemory
-    }
+    domain.pager.invalidate(address, everywhere ? nil : index)
   }
 }

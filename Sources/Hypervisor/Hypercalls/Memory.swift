@@ -63,6 +63,7 @@ extension Processor {
           let frame = try? domain.frames.memory.allocate(for: domain.id)
         else { throw .noMemory }
         domain.currentFrames.wrappingAdd(1, ordering: .relaxed)
+        domain.pager.arrive(frame)
         domain.frames.memory.machineToPhysical[frame] = number
         // A guest that cannot be told loses the frame's name, not the frame.
         try write(frame.rawValue, to: place)
@@ -77,15 +78,17 @@ extension Processor {
   /// Takes frames back; returns how many. A frame that somebody else maps stays.
   private func decrease(_ address: UInt64) throws(HypercallError) -> Int64 {
     let (list, count) = try reservation(address)
-    // No vCPU may reach the frames when they are free: none is in the guest until this call has ended.
-    try flush(everywhere: true)
     var done: Int64 = 0
     do throws(HypercallError) {
       try forEach(count) { index throws(HypercallError) in
         let frame = MachineFrame(try readWord(list &+ index &* 8))
-        guard domain.frames.memory.free(frame, ownedBy: domain.id) else { throw .invalid }
-        domain.frames.forgetTable(frame)
-        domain.pinned.remove(frame)
+        guard domain.frames.owns(frame), domain.frames.memory.isUnused(frame), domain.pager.leave(frame)
+        else { throw .invalid }
+        guard domain.frames.memory.free(frame, ownedBy: domain.id) else {
+          domain.pager.arrive(frame)
+          throw .invalid
+        }
+        domain.frames.pinned.remove(frame)
         domain.currentFrames.wrappingSubtract(1, ordering: .relaxed)
         done += 1
       }

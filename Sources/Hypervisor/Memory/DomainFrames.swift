@@ -16,15 +16,13 @@ final class DomainFrames {
   }
   /// Frames of others, by the number of grant mappings that let this domain's processors reach them.
   private var granted: [MachineFrame: Mappings] = [:]
-  /// Own frames that are, or were since they were last freed, used as page tables; one bit a machine frame.
-  private var tables: [UInt64]
-  /// A frame that no pager fills in before it is touched: see `PollingGuess`.
-  var polled: MachineFrame?
+
+  /// Own frames that the guest has pinned as page tables of some level.
+  var pinned: Set<MachineFrame> = []
 
   init(_ domain: DomainID, memory: MachineMemory) {
     self.domain = domain
     self.memory = memory
-    tables = Array(repeating: 0, count: memory.frameCount / 64 + 1)
   }
 
   /// Whether the domain owns a frame.
@@ -43,6 +41,11 @@ final class DomainFrames {
     return memory.bytes(of: frame)?.assumingMemoryBound(to: UInt64.self)
   }
 
+  /// An entry of a page table of the domain's own; an empty one if it is not.
+  func entry(_ place: EntryPlace) -> PageTableEntry {
+    PageTableEntry(entries(of: place.table).map { ($0 + place.index).loadShared() } ?? 0)
+  }
+
   // MARK: Grants
 
   /// A grant mapping begins: the frame can be reached until `dropGranted`.
@@ -54,30 +57,10 @@ final class DomainFrames {
     }
   }
 
-  /// A grant mapping ended. The caller then drops every translation.
+  /// A grant mapping ended. The caller tells the pager (`grantChanged`), as when one begins.
   func dropGranted(_ frame: MachineFrame, readOnly: Bool) {
     guard var mappings = granted[frame] else { return }
     if readOnly { mappings.readers -= 1 } else { mappings.writers -= 1 }
     granted[frame] = mappings.readers <= 0 && mappings.writers <= 0 ? nil : mappings
-  }
-
-  // MARK: Page tables
-
-  /// Remembers that an own frame serves as a page table.
-  func markTable(_ frame: MachineFrame) {
-    guard frame.rawValue < UInt64(memory.frameCount) else { return }
-    tables[Int(frame.rawValue / 64)] |= 1 << (frame.rawValue % 64)
-  }
-
-  /// Whether an own frame serves as a page table, as far as is known.
-  func isTable(_ frame: MachineFrame) -> Bool {
-    guard frame.rawValue < UInt64(memory.frameCount) else { return false }
-    return tables[Int(frame.rawValue / 64)] & 1 << (frame.rawValue % 64) != 0
-  }
-
-  /// The frame left the domain.
-  func forgetTable(_ frame: MachineFrame) {
-    guard frame.rawValue < UInt64(memory.frameCount) else { return }
-    tables[Int(frame.rawValue / 64)] &= ~(1 << (frame.rawValue % 64))
   }
 }

@@ -9,7 +9,7 @@ final class MonitorPages: Sendable {
   let interrupts: MachineFrame
   let stubs: MachineFrame
   let systemCall: MachineFrame
-  /// Level-2 tables of the machine-to-physical table, for the window's level-3 slots from 1 on.
+  /// Level-2 tables of the machine-to-physical table.
   let machineToPhysicalTables: [MachineFrame]
 
   init(_ memory: MachineMemory) throws(HostError) {
@@ -27,6 +27,7 @@ final class MonitorPages: Sendable {
     machineToPhysicalTables = Array(frames[3...])
     for frame in frames { memory.monitorBytes(frame).initialize(repeating: 0, count: frameSize) }
     Self.writeStubs(memory.monitorBytes(stubs))
+    Self.writeStoreStub(memory.monitorBytes(stubs) + MonitorWindow.storeStubOffset)
     Self.writeGates(memory.monitorWords(interrupts))
     // out %al, $port; ud2
     let landing: [UInt8] = [0xe6, UInt8(MonitorWindow.Port.systemCall), 0x0f, 0x0b]
@@ -52,6 +53,16 @@ final class MonitorPages: Sendable {
       let port = min(vector, Int(MonitorWindow.Port.firstShared))
       for (index, byte) in [0xe6, UInt8(port), 0xf4].enumerated() { bytes[vector * stubSize + index] = byte }
     }
+  }
+
+  /// Stores each word of a list of addresses, rsi, once more; as many as ecx says:
+  /// lodsq; mov (%rax),%rdx; mov %rdx,(%rax); dec %ecx; jnz; out %al, $port; hlt.
+  private static func writeStoreStub(_ bytes: UnsafeMutablePointer<UInt8>) {
+    let code: [UInt8] = [
+      0x48, 0xad, 0x48, 0x8b, 0x10, 0x48, 0x89, 0x10, 0xff, 0xc9, 0x75, 0xf4,
+      0xe6, UInt8(MonitorWindow.Port.stored), 0xf4,
+    ]
+    for (index, byte) in code.enumerated() { bytes[index] = byte }
   }
 
   /// Interrupt gates to ring 0. Gates that a guest may name with INT have DPL 3; others give a #GP.

@@ -3,60 +3,42 @@
 import Interfaces
 import KVM
 
-/// The monitor's pages of one vCPU: its view of the window, task state, ring-0 stack, descriptor table.
+/// The monitor's pages of one vCPU: task state, ring-0 stack, descriptor table.
 final class ProcessorPages {
-  private static let frameCount = 4 + 3 + 1 + 16
-
-  /// Level-3 tables for slot 257: with the machine-to-physical table for the guest's kernel, without for its user.
-  let kernelWindow: MachineFrame
-  let userWindow: MachineFrame
+  private static let frameCount = MonitorWindow.Page.taskStateCount + 1 + MonitorWindow.Page.descriptorCount
 
   private let memory: MachineMemory
+  private let processor: Int
   private let piece: Range<Int>
   private let stack: MachineFrame
   private let descriptors: MachineFrame
 
-  /// - Parameter guestReachesSystemCallPort: software KVM runs the landing page of SYSCALL at CPL 3.
-  init(_ memory: MachineMemory, shared: MonitorPages, guestReachesSystemCallPort: Bool) throws(HostError) {
+  /// - Parameters:
+  ///   - window: where the pages are to lie.
+  ///   - processor: the vCPU's number, below `Domain.maximumVirtualCPUs`.
+  ///   - guestReachesSystemCallPort: software KVM runs the landing page of SYSCALL at CPL 3.
+  init(
+    _ memory: MachineMemory, window: DomainWindow, processor: Int, guestReachesSystemCallPort: Bool
+  ) throws(HostError) {
     self.memory = memory
+    self.processor = processor
     piece = try memory.monitor.allocate(Self.frameCount)
     let frames = piece.map { MachineFrame(UInt64($0)) }
     for frame in frames { memory.monitorBytes(frame).initialize(repeating: 0, count: frameSize) }
-    kernelWindow = frames[0]
-    userWindow = frames[1]
-    let levelTwo = frames[2]
-    let levelOne = frames[3]
-    let taskState = Array(frames[4..<7])
-    stack = frames[7]
-    descriptors = frames[8]
+    let taskState = frames[..<MonitorWindow.Page.taskStateCount]
+    stack = frames[taskState.count]
+    descriptors = frames[taskState.count + 1]
 
-    let table =
-      PageTableEntry.present | PageTableEntry.writable | PageTableEntry.user | PageTableEntry.accessed
-    for window in [kernelWindow, userWindow] {
-      memory.monitorWords(window)[0] = PageTableEntry(levelTwo, table).rawValue
-    }
-    for (index, entries) in shared.machineToPhysicalTables.enumerated() {
-      memory.monitorWords(kernelWindow)[1 + index] = PageTableEntry(entries, table).rawValue
-    }
-    memory.monitorWords(levelTwo)[0] = PageTableEntry(levelOne, table).rawValue
-
-    let pages = memory.monitorWords(levelOne)
-    let readable = PageTableEntry.present | PageTableEntry.accessed
-    let writable = readable | PageTableEntry.writable | PageTableEntry.dirty | PageTableEntry.noExecute
     for index in 0..<MonitorWindow.Page.descriptorCount {
-      pages[MonitorWindow.Page.descriptors + index] = PageTableEntry(frames[8 + index], writable).rawValue
+      window.map(
+        frames[taskState.count + 1 + index], at: MonitorWindow.Page.descriptors + index, of: processor)
     }
-    pages[MonitorWindow.Page.interrupts] =
-      PageTableEntry(shared.interrupts, readable | PageTableEntry.noExecute).rawValue
-    pages[MonitorWindow.Page.stubs] = PageTableEntry(shared.stubs, readable).rawValue
-    pages[MonitorWindow.Page.systemCall] =
-      PageTableEntry(shared.systemCall, readable | PageTableEntry.user).rawValue
     for (index, frame) in taskState.enumerated() {
-      pages[MonitorWindow.Page.taskState + index] = PageTableEntry(frame, writable).rawValue
+      window.map(frame, at: MonitorWindow.Page.taskState + index, of: processor)
     }
-    pages[MonitorWindow.Page.stack] = PageTableEntry(stack, writable).rawValue
+    window.map(stack, at: MonitorWindow.Page.stack, of: processor)
 
-    writeTaskState(memory.monitorBytes(taskState[0]), openPort: guestReachesSystemCallPort)
+    writeTaskState(memory.monitorBytes(frames[0]), openPort: guestReachesSystemCallPort)
     writeReservedDescriptors()
   }
 
@@ -71,7 +53,7 @@ final class ProcessorPages {
   /// Ring 0's stack, and no port for CPL 3 but that on which SYSCALL reports.
   private func writeTaskState(_ bytes: UnsafeMutablePointer<UInt8>, openPort: Bool) {
     let raw = UnsafeMutableRawPointer(bytes)
-    raw.storeBytes(of: MonitorWindow.stackTop, toByteOffset: 4, as: UInt64.self)
+    raw.storeBytes(of: MonitorWindow.stackTop(of: processor), toByteOffset: 4, as: UInt64.self)
     raw.storeBytes(of: UInt16(Self.taskStateSize), toByteOffset: 0x66, as: UInt16.self)
     let bitmap = bytes + Self.taskStateSize
     bitmap.update(repeating: 0xff, count: 8193)
@@ -95,7 +77,7 @@ final class ProcessorPages {
     set(Selector.compatibilityCode, 0x00cf_fb00_0000_ffff)
     set(Selector.data, 0x00cf_f300_0000_ffff)
     set(Selector.code, 0x00af_fb00_0000_ffff)
-    let base = MonitorWindow.address(ofPage: MonitorWindow.Page.taskState)
+    let base = MonitorWindow.address(ofPage: MonitorWindow.Page.taskState, of: processor)
     let availableTaskState: UInt64 = 0x89
     set(
       Selector.taskState,
@@ -119,10 +101,9 @@ final class ProcessorPages {
   /// Reads the frame that ring 0's stack pointer points to; nil if that is not on the stack.
   func exceptionFrame(at pointer: UInt64, hasError: Bool) -> ExceptionFrame? {
     let size = UInt64(hasError ? 48 : 40)
-    guard pointer % 8 == 0, pointer <= MonitorWindow.stackTop &- size,
-      pointer >= MonitorWindow.stackTop - UInt64(frameSize)
-    else { return nil }
-    let offset = Int(pointer - (MonitorWindow.stackTop - UInt64(frameSize)))
+    let top = MonitorWindow.stackTop(of: processor)
+    guard pointer % 8 == 0, pointer <= top &- size, pointer >= top - UInt64(frameSize) else { return nil }
+    let offset = Int(pointer - (top - UInt64(frameSize)))
     let words = UnsafeRawPointer(memory.monitorBytes(stack) + offset).assumingMemoryBound(to: UInt64.self)
     let rest = hasError ? words + 1 : words
     return ExceptionFrame(

@@ -56,9 +56,8 @@ struct Translation {
   /// The guest's tables let it be written, and its dirty bit is set.
   var writable: Bool
   var noExecute: Bool
-  /// The level-1 table, and what all levels above it allow.
-  var table: MachineFrame
-  var upper: UpperRights
+  /// All levels give it to user mode too.
+  var user: Bool
 }
 
 /// What the levels above the last one allow for all that they lead to.
@@ -92,7 +91,6 @@ struct GuestWalker {
         let entry = PageTableEntry(table, 0)
         return .wild(WildEntry(problem: .foreignRoot, level: level, entry: entry, address: address))
       }
-      frames.markTable(table)
       let slot = entries + address.tableIndex(level)
       let entry = PageTableEntry(slot.loadShared())
       guard entry.isPresent else { return .notPresent }
@@ -114,19 +112,16 @@ struct GuestWalker {
     _ address: VirtualAddress, table: MachineFrame, rights: UpperRights, access: Access, mode: VirtualMode
   ) -> WalkResult {
     guard let entries = frames.entries(of: table) else { return .changed }
-    frames.markTable(table)
     let slot = entries + address.tableIndex(1)
     let entry = PageTableEntry(slot.loadShared())
     guard entry.isPresent else { return .notPresent }
-    guard let found = translation(entry, table: table, rights: rights) else {
+    guard let found = translation(entry, rights) else {
       return .wild(WildEntry(problem: .foreignFrame, level: 1, entry: entry, address: address))
     }
     let writable = rights.writable && entry.has(PageTableEntry.writable)
-    let user = rights.user && entry.has(PageTableEntry.user)
-    if (access == .write && !writable) || (access == .execute && found.noExecute) || (mode == .user && !user)
-    {
-      return .denied(found)
-    }
+    let isDenied =
+      access == .write && !writable || access == .execute && found.noExecute || mode == .user && !found.user
+    if isDenied { return .denied(found) }
     guard access == .write else {
       guard set(PageTableEntry.accessed, in: slot, of: entry) else { return .changed }
       return .mapped(found)
@@ -141,13 +136,14 @@ struct GuestWalker {
   }
 
   /// What a present level-1 entry gives; nil if the domain may not reach its frame.
-  func translation(_ entry: PageTableEntry, table: MachineFrame, rights: UpperRights) -> Translation? {
+  private func translation(_ entry: PageTableEntry, _ rights: UpperRights) -> Translation? {
     let clean = entry.has(PageTableEntry.writable) && entry.has(PageTableEntry.dirty) && rights.writable
     let writing = clean && frames.mayReach(entry.frame, writing: true)
     guard writing || frames.mayReach(entry.frame, writing: false) else { return nil }
     return Translation(
       frame: entry.frame, writable: writing,
-      noExecute: rights.noExecute || entry.has(PageTableEntry.noExecute), table: table, upper: rights)
+      noExecute: rights.noExecute || entry.has(PageTableEntry.noExecute),
+      user: rights.user && entry.has(PageTableEntry.user))
   }
 
   /// Sets bits in an entry if they are not set; false if the entry is no longer what was read.

@@ -35,27 +35,24 @@ extension Processor {
   }
 
   private func handlePageFault(_ address: VirtualAddress, _ error: PageFaultError, _ context: GuestContext) {
-    guard let pager else { return }
     if let after = loadFromTable(address, error, context) {
       statistics.count(.emulations)
       resume(after)
       return
     }
-    do throws(HostError) {
-      switch try pager.fault(at: address, error: error, in: mode) {
-      case .resume:
-        statistics.count(.shadowFills)
-        resume(context)
-        noteMendedFault(at: address)
-      case .reflect(let code):
-        statistics.count(.reflectedFaults)
-        info.faultAddress.storeShared(address.rawValue)
-        deliver(vector: Vector.pageFault, error: code, context)
-      case .wild(let entry):
-        crash(entry.description)
-      }
-    } catch {
-      crash("the shadow page tables could not be filled: \(error)")
+    switch domain.pager.fault(at: address, error, pagingView) {
+    case .resume:
+      statistics.count(.shadowFills)
+      resume(context)
+      noteMendedFault(at: address)
+    case .reflect(let code):
+      statistics.count(.reflectedFaults)
+      info.faultAddress.storeShared(address.rawValue)
+      deliver(vector: Vector.pageFault, error: code, context)
+    case .wild(let entry):
+      crash(entry.description)
+    case .exhausted:
+      crash("the shadow page tables have no memory that could be freed")
     }
   }
 

@@ -59,6 +59,7 @@ extension Processor {
   /// Source: xen/include/public/arch-x86/xen-x86_64.h, `struct iret_context`.
   func interruptReturn() {
     let frame = registers.pointee.rsp
+    domain.pager.returns(index)
     let registersSaved: ArgumentBlock
     let stackSelector: UInt64
     do throws(HypercallError) {

@@ -44,8 +44,14 @@ public protocol GuestTableAccess {
   func replace(_ table: MachineFrame, _ slot: Int, expected: GuestTableEntry, with entry: GuestTableEntry)
     -> Bool
   func store(_ table: MachineFrame, _ slot: Int, _ entry: GuestTableEntry)
+  /// What `load` makes of an entry that is stored.
+  func reading(_ entry: GuestTableEntry) -> GuestTableEntry
   /// A step was made. The next one follows before the operation touches the guest's tables again, or ends.
   func made(_ step: ShadowStep)
+}
+
+extension GuestTableAccess {
+  @inline(__always) public func reading(_ entry: GuestTableEntry) -> GuestTableEntry { entry }
 }
 
 /// The real accesses, to machine memory that begins at `base`.
@@ -79,6 +85,43 @@ public struct SharedGuestTables: GuestTableAccess {
 
   public func store(_ table: MachineFrame, _ slot: Int, _ entry: GuestTableEntry) {
     word(table, slot).pointee.store(entry.rawValue, ordering: .sequentiallyConsistent)
+  }
+
+  @inline(__always) public func made(_ step: ShadowStep) {}
+}
+
+/// The tables of a PV guest, whose kernel and user both run at CPL 3, each on a top-level table of its own: every entry
+/// that is present counts as the user's. Real Xen does so too (it sets the bit in the entries themselves).
+public struct ParavirtualGuestTables: GuestTableAccess {
+  private let shared: SharedGuestTables
+
+  public init(base: UnsafeMutableRawPointer, frameCount: Int) {
+    shared = SharedGuestTables(base: base, frameCount: frameCount)
+  }
+
+  public var frameCount: Int { shared.frameCount }
+
+  @inline(__always) public func reading(_ entry: GuestTableEntry) -> GuestTableEntry {
+    entry.isPresent ? GuestTableEntry(rawValue: entry.rawValue | EntryBits.user) : entry
+  }
+
+  @inline(__always) public func load(_ table: MachineFrame, _ slot: Int) -> GuestTableEntry {
+    reading(shared.load(table, slot))
+  }
+
+  public func replace(
+    _ table: MachineFrame, _ slot: Int, expected: GuestTableEntry, with entry: GuestTableEntry
+  ) -> Bool {
+    let actual = shared.load(table, slot)
+    guard reading(actual) == expected else { return false }
+    // The guest's own bit stays as it is.
+    let mark = EntryBits.user
+    let new = entry.rawValue & ~mark | actual.rawValue & mark
+    return shared.replace(table, slot, expected: actual, with: GuestTableEntry(rawValue: new))
+  }
+
+  public func store(_ table: MachineFrame, _ slot: Int, _ entry: GuestTableEntry) {
+    shared.store(table, slot, entry)
   }
 
   @inline(__always) public func made(_ step: ShadowStep) {}

@@ -41,6 +41,23 @@ extension ShadowMachine {
     if !old.isQueued, !old.isWithin(new) { enqueue(entry) }
   }
 
+  /// Whether an entry is the hypervisor's own, whatever the guest's says.
+  @inline(__always) func isReserved(_ level: Int, _ slot: Int) -> Bool {
+    level == PagingLimits.topLevel && PagingLimits.reservedSlots.contains(slot)
+  }
+  /// An entry of the hypervisor's own: it is in no list.
+  func fill(_ entry: EntryNumber, with value: ShadowTableEntry) {
+    guard !self[entry].isPresent else { return }
+    word(entry).pointee = value.rawValue | word(entry).pointee & SoftwareEntryBits.queued
+  }
+  /// It is gone with its page. KVM may have made something of it, as of others.
+  func empty(_ entry: EntryNumber) {
+    guard self[entry].isPresent else { return }
+    let isQueued = self[entry].isQueued
+    word(entry).pointee &= SoftwareEntryBits.queued
+    if !isQueued { enqueue(entry) }
+  }
+
   private func enqueue(_ entry: EntryNumber) {
     word(entry).pointee |= SoftwareEntryBits.queued
     queue[queueCount] = entry

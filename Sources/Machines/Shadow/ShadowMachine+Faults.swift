@@ -31,6 +31,7 @@ extension ShadowMachine {
     guard policy == .few, processors[vcpu].isReflected else { return }
     processors[vcpu].isReflected = false
     let address = processors[vcpu].address
+    guard isGuests(address) else { return }
     var walk = GuestWalk()
     guard follow(address, PageFault(), vcpu, &walk) == .resume else { return }
     let target = walk.entries[0].frame
@@ -42,10 +43,9 @@ extension ShadowMachine {
   }
 
   private func mend(_ address: VirtualAddress, _ error: PageFault, _ vcpu: Int) -> ShadowOutcome {
-    let canonical = (Int64(bitPattern: address.rawValue) << 16) >> 16 == Int64(bitPattern: address.rawValue)
-    guard processors[vcpu].isLoaded, canonical,
-      !PagingLimits.reservedSlots.contains(address.slot(at: PagingLimits.topLevel))
-    else { return .reflect(present: error.contains(.present)) }
+    guard processors[vcpu].isLoaded, isGuests(address) else {
+      return .reflect(present: error.contains(.present))
+    }
     if policy == .all { resync() }
     var walk = GuestWalk()
     let found = follow(address, error, vcpu, &walk)
@@ -62,6 +62,12 @@ extension ShadowMachine {
     _ = pull(walk.tables[0], address.slot(at: 0), walk.entries[0], writes: error.contains(.write))
     if policy == .few { pullAround(walk.tables[0], address.slot(at: 0)) }
     return .resume
+  }
+
+  /// Whether the guest's tables have a say in an address: it is one, and not the hypervisor's.
+  func isGuests(_ address: VirtualAddress) -> Bool {
+    (Int64(bitPattern: address.rawValue) << 16) >> 16 == Int64(bitPattern: address.rawValue)
+      && !PagingLimits.reservedSlots.contains(address.slot(at: PagingLimits.topLevel))
   }
 
   // MARK: The guest's tables
@@ -126,8 +132,7 @@ extension ShadowMachine {
   private func touch(_ table: MachineFrame, _ slot: Int, _ entry: GuestTableEntry, writes: Bool)
     -> GuestTableEntry?
   {
-    let bits = EntryBits.accessed | (writes ? EntryBits.dirty : 0)
-    let touched = GuestTableEntry(rawValue: entry.rawValue | bits)
+    let touched = marked(entry, writes: writes)
     if touched == entry {
       guard tables.load(table, slot) == entry else { return nil }
     } else {
@@ -136,6 +141,10 @@ extension ShadowMachine {
     let seat = Int(state(table).pointee.seat)
     if seat != 0 { snapshots[(seat - 1) * PagingLimits.slotCount + slot] = touched }
     return touched
+  }
+
+  private func marked(_ entry: GuestTableEntry, writes: Bool) -> GuestTableEntry {
+    GuestTableEntry(rawValue: entry.rawValue | EntryBits.accessed | (writes ? EntryBits.dirty : 0))
   }
 
   // MARK: Level 1
@@ -157,10 +166,15 @@ extension ShadowMachine {
   private func pull(_ table: MachineFrame, _ slot: Int, _ entry: GuestTableEntry, writes: Bool) -> Bool {
     // Freed meanwhile, if the table was the target.
     guard state(table).pointee.shadow(at: 0) != 0 else { return true }
-    guard let entry = touch(table, slot, entry, writes: writes) else { return false }
     let place = number(state(table).pointee.shadow(at: 0), slot)
-    // An entry out of sync that leads elsewhere than its shadow: what the shadow loses comes first.
-    if state(table).pointee.isBehind, !self[place].settled.isWithin(projected(entry)) { resync(table) }
+    // An entry out of sync that gives less than its shadow: what the shadow loses comes first, and before the entry is
+    // marked, so that what counts is how the guest left it.
+    if state(table).pointee.isBehind,
+      !self[place].settled.isWithin(projected(marked(entry, writes: writes)))
+    {
+      resync(table)
+    }
+    guard let entry = touch(table, slot, entry, writes: writes) else { return false }
     let old = self[place].settled
     let given = projected(entry)
     let isNewWay =
@@ -202,11 +216,9 @@ extension ShadowMachine {
   public func write(_ entry: GuestTableEntry, to table: MachineFrame, slot: Int) -> ShadowStatus {
     precondition(0..<PagingLimits.slotCount ~= slot, "no such slot")
     guard isKnown(table), state(table).pointee.writes, !state(table).pointee.isLeaving else { return .denied }
-    for level in 1...PagingLimits.topLevel {
-      let page = state(table).pointee.shadow(at: level)
-      if page != 0, self[number(page, slot)].isPresent { unhook(number(page, slot)) }
-    }
+    unhookUppers(table, slot)
     tables.store(table, slot, entry)
+    let entry = tables.reading(entry)
     let page = state(table).pointee.shadow(at: 0)
     if page != 0, !state(table).pointee.isBehind {
       let place = number(page, slot)
@@ -216,6 +228,33 @@ extension ShadowMachine {
     tables.made(.update(table: table, slot: slot, entry))
     if page != 0 { readAhead(entry, table, slot) }
     return .okay
+  }
+
+  /// The entries of a table's shadows above level 1 lead nowhere any more; the hypervisor's own stay.
+  private func unhookUppers(_ table: MachineFrame, _ slot: Int) {
+    for level in 1...PagingLimits.topLevel where !isReserved(level, slot) {
+      let page = state(table).pointee.shadow(at: level)
+      if page != 0, self[number(page, slot)].isPresent { unhook(number(page, slot)) }
+    }
+  }
+
+  public func allowStore(at address: VirtualAddress, on vcpu: Int, isTable: Bool) -> Bool {
+    requireProcessor(vcpu)
+    guard processors[vcpu].isLoaded, isGuests(address) else { return false }
+    var walk = GuestWalk()
+    guard follow(address, PageFault(), vcpu, &walk) == .resume else { return false }
+    let (table, slot, entry) = (walk.tables[0], address.slot(at: 0), walk.entries[0])
+    let isDenied = (1...PagingLimits.topLevel).contains { !walk.entries[$0].has(EntryBits.writable) }
+    guard !isDenied, !entry.has(EntryBits.writable), state(entry.frame).pointee.writes,
+      isTable || state(entry.frame).pointee.sync != .plain
+    else { return false }
+    unhookUppers(table, slot)
+    // An entry that changed meanwhile faults again.
+    let allowed = GuestTableEntry(rawValue: entry.rawValue | EntryBits.writable)
+    if tables.replace(table, slot, expected: entry, with: allowed) {
+      tables.made(.update(table: table, slot: slot, allowed))
+    }
+    return true
   }
 
   /// What an entry that was written gives more takes no fault, if nothing else has to be done for it.

@@ -12,7 +12,8 @@ extension ShadowMachine {
     guard hasShadow(table, level: level) else { return nil }
     let entry = self[number(state(table).pointee.shadow(at: level), slot)]
     let value = entry.settled
-    let target = level == 0 || !value.isPresent ? value.frame : pages[pageNumber(value.frame)].frame
+    let leadsToPage = level == 0 || !value.isPresent || isReserved(level, slot)
+    let target = leadsToPage ? value.frame : pages[pageNumber(value.frame)].frame
     return ShadowEntryView(value: value, target: target, isQueued: entry.isQueued)
   }
 
@@ -21,6 +22,9 @@ extension ShadowMachine {
     hasShadow(table, level: level) ? Int(pages[state(table).pointee.shadow(at: level)].links) : 0
   }
 
+  public func isProtected(_ frame: MachineFrame) -> Bool {
+    isKnown(frame) && (state(frame).pointee.sync == .inSync || state(frame).pointee.sync == .closing)
+  }
   public func isTable(_ frame: MachineFrame) -> Bool { isKnown(frame) && state(frame).pointee.sync != .plain }
   public func isOutOfSync(_ table: MachineFrame) -> Bool {
     isKnown(table) && state(table).pointee.sync == .outOfSync
@@ -68,7 +72,7 @@ extension ShadowMachine {
       for slot in slots {
         let entry = self[number(page, slot)]
         queued += entry.isQueued ? 1 : 0
-        guard entry.isPresent else { continue }
+        guard entry.isPresent, !isReserved(level, slot) else { continue }
         if level != 0 {
           links[pageNumber(entry.frame)] += 1
         } else {

@@ -120,16 +120,39 @@ extension ShadowMachine {
   }
 
   /// Nothing leads to a page any more, and it leads nowhere.
-  private func strip(_ page: Int) {
+  /// - Parameter givesUp: whether what only it led to is stripped with it, and doomed as it is.
+  private func strip(_ page: Int, givesUp: Bool = false) {
     let (frame, level) = (pages[page].frame, Int(pages[page].level))
     if state(frame).pointee.sync == .outOfSync { resync(frame) }
     while pages[page].parents != 0 { unhook(pages[page].parents) }
     for slot in 0..<PagingLimits.slotCount {
       let entry = number(page, slot)
       guard self[entry].isPresent else { continue }
-      if level == 0 { replace(entry, with: .absent) } else { unhook(entry) }
+      if level == 0 {
+        replace(entry, with: .absent)
+      } else if isReserved(level, slot) {
+        empty(entry)
+      } else {
+        let child = pageNumber(self[entry].frame)
+        unhook(entry)
+        if givesUp, pages[child].links == 0, !pages[child].isDoomed {
+          pages[child].isDoomed = true
+          strip(child, givesUp: true)
+        }
+      }
     }
     if level == 0 { tables.made(.clear(table: frame)) }
+  }
+
+  /// Frees the top-level shadow of a table that nobody holds, and what only it led to: the guest may use those frames for
+  /// something else.
+  func giveUp(_ table: MachineFrame) {
+    let page = state(table).pointee.shadow(at: PagingLimits.topLevel)
+    guard page != 0, !isHeld(table) else { return }
+    pages[page].isDoomed = true
+    strip(page, givesUp: true)
+    store()
+    for page in 1...pool.count where pages[page].isDoomed { destroy(page) }
   }
 
   /// Frees a page that was stripped, and of which every downgrade is stored. A frame without a shadow is no table.

@@ -143,10 +143,12 @@ public final class ShadowMachine<Tables: GuestTableAccess>: ShadowTables {
     promote(root, PagingLimits.topLevel)
     finish()
     store()
+    let before = processors[vcpu].isLoaded ? processors[vcpu].root : root
     processors[vcpu].isLoaded = true
     processors[vcpu].isReflected = false
     processors[vcpu].root = root
     tables.made(.load(vcpu: vcpu, table: root))
+    giveUp(before)
     return .okay
   }
 
@@ -172,10 +174,19 @@ public final class ShadowMachine<Tables: GuestTableAccess>: ShadowTables {
   }
 
   public func unpin(_ table: MachineFrame) {
-    guard isKnown(table), state(table).pointee.isPinned else { return }
-    state(table).pointee.isPinned = false
-    pinnedCount -= 1
-    tables.made(.unpin(table: table))
+    guard isKnown(table) else { return }
+    if state(table).pointee.isPinned {
+      state(table).pointee.isPinned = false
+      pinnedCount -= 1
+      tables.made(.unpin(table: table))
+    }
+    giveUp(table)
+  }
+
+  public func reserve(_ slot: Int, _ entry: ShadowTableEntry, in table: MachineFrame) {
+    precondition(PagingLimits.reservedSlots.contains(slot) && entry.isPresent, "not one of the hypervisor's")
+    let page = isKnown(table) ? state(table).pointee.shadow(at: PagingLimits.topLevel) : 0
+    if page != 0 { fill(number(page, slot), with: entry) }
   }
 
   // MARK: Flushes
@@ -188,7 +199,7 @@ public final class ShadowMachine<Tables: GuestTableAccess>: ShadowTables {
 
   public func invalidate(_ address: VirtualAddress, on vcpu: Int) {
     requireProcessor(vcpu)
-    guard processors[vcpu].isLoaded else { return }
+    guard processors[vcpu].isLoaded, isGuests(address) else { return }
     // What the vCPU may use of the address is what the shadow leads it to.
     var table = processors[vcpu].root
     for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) {
