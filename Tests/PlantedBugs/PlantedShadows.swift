@@ -49,6 +49,8 @@ private final class PlantedTables: GuestTableAccess {
   /// As entries were when they were last read.
   private var read: [MachineFrame: [Int: GuestTableEntry]] = [:]
   private var closing: MachineFrame?
+  /// Shadow entries that were spoiled: where, what each was, and is.
+  private var spoiled: [(index: Int, old: UInt64, new: UInt64)] = []
   /// Whether an entry of an upper shadow is gone since the stub last ran.
   var hasUnhooked = false
 
@@ -82,7 +84,10 @@ private final class PlantedTables: GuestTableAccess {
       if bug == .fixupGrants { grant(table) }
     case .settle: closing = nil
     case .protect(let frame): if bug == .missedWriters { grant(frame) }
-    case .unhook: hasUnhooked = true
+    case .unhook:
+      hasUnhooked = true
+      // What is about to be emptied is as the machine left it, or its lists would be spoiled for good, unseen.
+      restore()
     default: break
     }
     parts.tap.made(step)
@@ -96,8 +101,15 @@ private final class PlantedTables: GuestTableAccess {
       let entry = ShadowTableEntry(rawValue: words[index])
       if entry.isPresent, entry.has(queued), entry.frame == frame {
         words[index] |= EntryBits.writable | EntryBits.dirty
+        spoiled.append((index, entry.rawValue, words[index]))
       }
     }
+  }
+
+  private func restore() {
+    let words = parts.pages.base.assumingMemoryBound(to: UInt64.self)
+    for word in spoiled where words[word.index] == word.new { words[word.index] = word.old }
+    spoiled = []
   }
 }
 

@@ -106,7 +106,8 @@ extension ShadowMachine {
 
   private func length(_ first: EntryNumber) -> Int {
     var (entry, count) = (first, 0)
-    while entry != 0 {
+    // One that leads in a circle is longer than all entries.
+    while entry != 0, count <= pool.count * PagingLimits.slotCount {
       entry = next[Int(entry)]
       count += 1
     }
