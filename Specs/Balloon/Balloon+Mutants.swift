@@ -100,7 +100,7 @@ final class SelfBalloonStuck: SelfBalloon {
 extension Scope {
   /// Two frames, one domain that has pages in its physical memory.
   static let oneBalloon = Scope(
-    name: "one domain", counts: ["Domain": 1],
+    name: "one domain", counts: ["Domain": 1, "Frame": 2, "GuestPage": 2, "Pages": 8],
     arguments: ["setMaximum.pages": [1, 2], "claim.pages": [0, 2], "setTarget.pages": [2]])
   /// One domain, to which one frame is handed out at a time: enough for most bugs.
   static let oneBallooned = Scope(
