@@ -10,9 +10,9 @@ struct LockstepCommand: ParsableCommand {
     abstract: "A hypervisor held to its specification.",
     discussion: "Exit status: 0 it holds, 1 it is violated (or the guest crashed), 2 it could not be run.",
     subcommands: [
-      Verify.self, Explore.self, Export.self, BoundedModelCheck.self, Mutants.self, Conform.self, Bench.self,
-      Run.self,
-      ReplayTrace.self, ListDomains.self, ConsoleCommand.self, StoreCommand.self, ShutDown.self, Reboot.self,
+      Verify.self, Explore.self, Export.self, BoundedModelCheck.self, Strengthen.self, Mutants.self,
+      Conform.self, Bench.self, Run.self, ReplayTrace.self,
+      ListDomains.self, ConsoleCommand.self, StoreCommand.self, ShutDown.self, Reboot.self,
       Destroy.self, Pause.self, Unpause.self, SystemRequest.self, Simulate.self,
     ])
 }

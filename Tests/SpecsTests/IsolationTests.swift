@@ -59,4 +59,23 @@ import Testing
     #expect(!own.relies.isEmpty)
     #expect(!own.complaints(about: nothing).contains { $0.hasPrefix("it relies") })
   }
+
+  /// The invariants beside it were written by hand, to make it inductive: a search finds as good ones, at a scope.
+  @Test("its first theorem alone is made inductive by what a search finds, and a bug is found out")
+  func strengthened() throws {
+    func outcome(_ specification: Specification) throws -> Strengthener.Outcome {
+      try Strengthener(specification, scope: isolationSubject.scopes[0], invariants: [0]).run()
+    }
+    guard case .found(let found) = try outcome(try Isolation().trace()) else {
+      Issue.record("nothing was found")
+      return
+    }
+    #expect(!found.never.isEmpty && found.unconfirmed(by: try SecondSolver()) == 0)
+
+    let mutant = try #require(isolationSubject.mutants.first { $0.name == "writable" })
+    guard case .violated = try outcome(try mutant.make().trace()) else {
+      Issue.record("\(mutant.name) is not found out")
+      return
+    }
+  }
 }

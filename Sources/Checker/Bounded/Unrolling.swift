@@ -2,7 +2,7 @@
 
 import Logic
 
-/// Every run of a machine of some length, as terms: an initial state, and steps of which each is one of its actions
+/// Every run of a machine of some length, as terms: an initial state, or any, and steps of which each is one of its actions
 /// at some arguments, all of them symbols that a solver gives values.
 ///
 /// Nothing is approximated: the terms have a model exactly if there is such a run. That asks for guards over all
@@ -25,15 +25,18 @@ final class Unrolling {
     let successors: [SuccessorState]
   }
 
+  /// - Parameter isAnywhere: the runs begin in any state whatever; what is assumed of initial states only is not assumed.
   /// - Throws: if something at this scope ranges over too much to be written out.
-  init(_ specification: Specification, scope: Scope) throws(SpecificationError) {
+  init(_ specification: Specification, scope: Scope, isAnywhere: Bool = false) throws(SpecificationError) {
     try Self.check(specification, scope)
     self.specification = specification
     let elaborator = Elaborator(specification, scope: scope)
     self.elaborator = elaborator
-    states = [RememberedState(InitialState(elaborator))]
+    states = [RememberedState(isAnywhere ? BaseState(elaborator) : InitialState(elaborator))]
     let reading = Evaluation(elaborator, state: states[0])
-    for claim in specification.assumptions {
+    let lasting = specification.lastingAssumptions
+    for (index, claim) in specification.assumptions.enumerated()
+    where !isAnywhere || lasting.contains(index) {
       for indices in elaborator.tuples(of: claim.bound.map(\.sort)) {
         assertions.append(Assertion(reading.instance(of: claim, at: indices), claim.name))
       }

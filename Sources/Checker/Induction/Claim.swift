@@ -65,26 +65,7 @@ public struct InductiveProblem: Sendable {
     guardTriggers = specification.actions.map { action in
       action.guards.map { Triggers(bound: $0.bound, bodies: [$0.condition], tables: tables) }
     }
-    let changed = specification.actions.reduce(into: Set<Int>()) { $0.formUnion($1.next.keys) }
-    lasting = Set(
-      specification.assumptions.indices.filter {
-        changed.isDisjoint(with: Self.components(of: specification.assumptions[$0].body))
-      })
-  }
-
-  /// The components that an expression reads.
-  private static func components(of root: Node) -> Set<Int> {
-    var visited: Set<ObjectIdentifier> = []
-    var found: Set<Int> = []
-    var pending = [root]
-    while let node = pending.popLast() {
-      guard visited.insert(ObjectIdentifier(node)).inserted else { continue }
-      switch node.operation {
-      case .stateScalar(let index), .stateTable(let index): found.insert(index)
-      default: pending += node.operands
-      }
-    }
-    return found
+    lasting = specification.lastingAssumptions
   }
 
   /// That an invariant holds initially, or after some steps: one claim for each case.
@@ -104,5 +85,29 @@ public struct InductiveProblem: Sendable {
       + specification.actions.indices.flatMap { action in
         proved.flatMap { claims(isInitial: false, actions: [action], invariant: $0) }
       }
+  }
+}
+
+extension Specification {
+  /// Assumptions about components that no action changes, which hold in every state: indices into `assumptions`.
+  var lastingAssumptions: Set<Int> {
+    let changed = actions.reduce(into: Set<Int>()) { $0.formUnion($1.next.keys) }
+    return Set(
+      assumptions.indices.filter { changed.isDisjoint(with: Self.components(of: assumptions[$0].body)) })
+  }
+
+  /// The components that an expression reads.
+  private static func components(of root: Node) -> Set<Int> {
+    var visited: Set<ObjectIdentifier> = []
+    var found: Set<Int> = []
+    var pending = [root]
+    while let node = pending.popLast() {
+      guard visited.insert(ObjectIdentifier(node)).inserted else { continue }
+      switch node.operation {
+      case .stateScalar(let index), .stateTable(let index): found.insert(index)
+      default: pending += node.operands
+      }
+    }
+    return found
   }
 }

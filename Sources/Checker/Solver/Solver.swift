@@ -90,6 +90,20 @@ public final class Solver {
       Z3_solver_check_assumptions(context.raw, raw, UInt32(literals.count), &literals))
   }
 
+  /// After a check that found them unsatisfiable: which of what was assumed suffices.
+  func failed(of assumed: [TermID]) -> [TermID] {
+    let found = context.checked(Z3_solver_get_unsat_core(context.raw, raw))
+    Z3_ast_vector_inc_ref(context.raw, found)
+    defer { Z3_ast_vector_dec_ref(context.raw, found) }
+    let numbers = Set(
+      (0..<Z3_ast_vector_size(context.raw, found)).map { index in
+        Z3_get_ast_id(context.raw, Z3_ast_vector_get(context.raw, found, index))
+      })
+    return assumed.filter {
+      numbers.contains(Z3_get_ast_id(context.raw, translation.expression(of: $0)))
+    }
+  }
+
   /// Why the last check answered unknown.
   public var reasonUnknown: String { String(cString: Z3_solver_get_reason_unknown(context.raw, raw)) }
 
