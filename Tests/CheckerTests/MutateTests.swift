@@ -73,6 +73,12 @@ private let meter = Subject(
     return Dictionary(uniqueKeysWithValues: report.verdicts.map { ($0.name, $0) })
   }
 
+  @Test("says nothing of a machine that breaks a rule itself") func brokenOriginal() {
+    #expect {
+      _ = try MutantTrial(Subject("Canary", scopes: [.small], mutants: []) { Canary() })
+    } throws: { "\($0)".contains("Bakery itself breaks \"nobody is ever inside\"") }
+  }
+
   @Test("each is killed by what notices it first, or shown to be none, or survives")
   func killers() throws {
     let verdicts = try verdicts(meter)

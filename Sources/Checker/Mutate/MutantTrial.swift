@@ -22,7 +22,8 @@ public struct MutantTrial: Sendable {
   public var memoryLimit = 2 << 30
   public var prover: Prover?
 
-  /// - Throws: if the subject does not make sense as a specification.
+  /// - Throws: if the subject does not make sense as a specification, or breaks a rule itself at one of the scopes: every
+  ///   mutant would seem to be killed there.
   public init(_ subject: Subject, scope: Scope? = nil, prover: Prover? = nil) throws(SpecificationError) {
     self.subject = subject
     let given = scope.map { [$0] } ?? (subject.scopes.isEmpty ? [.small] : subject.scopes)
@@ -36,10 +37,15 @@ public struct MutantTrial: Sendable {
   private static func smallestFirst(_ scopes: [Scope], _ original: Specification)
     throws(SpecificationError) -> [Scope]
   {
-    if scopes.count == 1 { return scopes }
     var sizes: [(states: Int, scope: Scope)] = []
     for scope in scopes {
-      sizes.append((try Explorer(original, scope: scope).run().states, scope))
+      let found = try Explorer(original, scope: scope).run()
+      if let violation = found.counterexample?.violation {
+        throw SpecificationError(
+          "\(original.name) itself breaks \"\(violation.name)\" at scope \(scope.name): mutants say nothing there"
+        )
+      }
+      sizes.append((found.states, scope))
     }
     return sizes.sorted { $0.states < $1.states }.map(\.scope)
   }

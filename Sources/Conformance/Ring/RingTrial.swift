@@ -46,10 +46,14 @@ private func runRing<Side: RingSide>(
   let slot = UnsafeMutableRawBufferPointer.allocate(byteCount: RingWorld.slotSize, alignment: 8)
   defer { slot.deallocate() }
 
+  /// Since the last operation. With nothing under way, nobody may ever wake the side.
+  var movesAsleep = 0
   while !world.choices.areExhausted {
     switch follower.step {
     case .broken: return
     case .asleep:
+      guard movesAsleep < 32 else { return }
+      movesAsleep += 1
       world.move()
       world.oracle.attempt(world.model.wake, type.end.rawValue)
       continue
@@ -67,6 +71,7 @@ private func runRing<Side: RingSide>(
     }
     let answer = try follower.follow(operation, of: &side, with: slot)
     outcome.operations += 1
+    movesAsleep = 0
     if operation == .take, answer == .answer(true),
       RingWorld.decode(UnsafeRawBufferPointer(slot)) != world.delivered
     {
