@@ -18,7 +18,7 @@ import Testing
   func found() throws {
     let problem = InductiveProblem(try Bakery().trace(), scope: scope)
     let alone = Prover(problem).proveTogether()
-    #expect(!alone.parts.allSatisfy(\.isProved), "there is nothing to strengthen")
+    #expect(!alone.parts.allSatisfy { $0.isProved }, "there is nothing to strengthen")
 
     guard case .found(let found) = try outcome(Bakery(), "one at a time") else {
       Issue.record("nothing was found")
