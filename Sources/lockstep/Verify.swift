@@ -125,9 +125,11 @@ struct Verify: ParsableCommand {
   ) throws -> String {
     do {
       let machines = try zip(chosen, verifications).map { subject, verification in
-        let mutants = try verifier.mutants(of: subject) { verdict, _ in
-          line.show("\(subject.name): \(verdict.name)")
-        }
+        // Of a machine that breaks a rule itself mutants say nothing.
+        let mutants =
+          verification.counterexample != nil
+          ? nil
+          : try verifier.mutants(of: subject) { verdict, _ in line.show("\(subject.name): \(verdict.name)") }
         return try Page.Machine(subject, verification, mutants: mutants)
       }
       line.clear()
