@@ -218,8 +218,9 @@ struct Verify: ParsableCommand {
       do { verifier.second = try SecondSolver() } catch { throw CouldNotRun(error.description) }
     }
     if !noCache {
-      verifier.memory = AnswerFile(folder: cache ?? Self.cacheFolder)
-      verifier.proved = ProvedFiles(folder: (cache ?? Self.cacheFolder) + "/proved")
+      let folder = cache ?? Self.cacheFolder
+      verifier.memory = AnswerFile(folder: folder)
+      verifier.proved = ProvedFiles(folder: folder + "/proved")
       verifier.program = ProgramIdentity(path: "/proc/self/exe")
     }
     return verifier

@@ -91,23 +91,14 @@ public struct InductiveProblem: Sendable {
 extension Specification {
   /// Assumptions about components that no action changes, which hold in every state: indices into `assumptions`.
   var lastingAssumptions: Set<Int> {
-    let changed = actions.reduce(into: Set<Int>()) { $0.formUnion($1.next.keys) }
-    return Set(
-      assumptions.indices.filter { changed.isDisjoint(with: Self.components(of: assumptions[$0].body)) })
-  }
-
-  /// The components that an expression reads.
-  private static func components(of root: Node) -> Set<Int> {
-    var visited: Set<ObjectIdentifier> = []
-    var found: Set<Int> = []
-    var pending = [root]
-    while let node = pending.popLast() {
-      guard visited.insert(ObjectIdentifier(node)).inserted else { continue }
+    let changed = Set(actions.flatMap(\.next.keys))
+    func isConstant(_ node: Node) -> Bool {
       switch node.operation {
-      case .stateScalar(let index), .stateTable(let index): found.insert(index)
-      default: pending += node.operands
+      case .stateScalar(let index), .stateTable(let index): !changed.contains(index)
+      default: true
       }
     }
-    return found
+    return Set(
+      assumptions.indices.filter { Self.nodes(below: [assumptions[$0].body]).allSatisfy(isConstant) })
   }
 }

@@ -4,7 +4,7 @@ import Logic
 
 /// A set of states: those in which some cells have given values.
 struct Cube: Hashable, Sendable {
-  /// What a cell holds; cells are numbered by the problem that they are of.
+  /// What a cell holds; cells are numbered as the registers of a state are.
   struct Fact: Hashable, Sendable, Comparable {
     let cell: Int
     let value: UInt64

@@ -5,25 +5,21 @@ import Logic
 /// The exchanges of names that change nothing, as they act on cubes: what cannot be reached cannot be reached under other
 /// names either.
 struct Renamings {
-  private let cells: [RememberedState.Reading]
   /// For each exchange: where each cell goes, and what each value of a sort becomes.
   private let exchanges: [(cells: [Int], values: [String: [UInt64]])]
+  /// By cell.
   private let sorts: [Sort]
 
-  /// - Parameter cells: all of a state, with constants as keys.
-  init(_ cells: [RememberedState.Reading], of specification: Specification, scope: Scope)
-    throws(SpecificationError)
-  {
-    self.cells = cells
-    let layout = try StateLayout(specification, scope: scope)
-    sorts = cells.map { specification.components[$0.component].sort }
+  init(_ layout: StateLayout) {
+    let components = layout.specification.components
+    sorts = (0..<layout.count).map { components[layout.owner(of: $0).component].sort }
     exchanges = Symmetry.interchangeable(layout).flatMap { sort, names in
       zip(names, names.dropFirst()).map { a, b in
-        var values = Array(0..<scope.count(of: sort))
+        var values = Array(0..<layout.scope.count(of: sort))
         values.swapAt(Int(a), Int(b))
         let targets = (0..<layout.count).map { register in
           let (component, keys) = layout.owner(of: register)
-          let renamed = zip(specification.components[component].keys, keys).map {
+          let renamed = zip(components[component].keys, keys).map {
             $0.name == sort.name ? values[Int($1)] : $1
           }
           return layout.register(component, renamed) ?? register

@@ -8,7 +8,7 @@ import Logic
 /// Conditions stay with the solver from one question to the next; which of them count is said by symbols that a question
 /// assumes.
 final class StepProblem {
-  let cells: [RememberedState.Reading]
+  let layout: StateLayout
   let elaborator: Elaborator
   private let unrolling: Unrolling
   private let before: [TermID]
@@ -41,6 +41,7 @@ final class StepProblem {
   /// - Throws: if something ranges over too much to be written out.
   init(_ specification: Specification, scope: Scope, invariants: [Int]) throws(SpecificationError) {
     let layout = try StateLayout(specification, scope: scope)
+    self.layout = layout
     guard layout.count <= Self.mostCells else {
       throw SpecificationError(
         "\(specification.name): \(layout.count) cells at scope \(scope.name), and \(Self.mostCells) is the most"
@@ -50,7 +51,7 @@ final class StepProblem {
     unrolling.extend()
     let (e, states) = (unrolling.elaborator, unrolling.states)
     elaborator = e
-    cells = (0..<layout.count).map { register in
+    let cells = (0..<layout.count).map { register in
       let (component, keys) = layout.owner(of: register)
       let sorts = specification.components[component].keys
       return RememberedState.Reading(component: component, keys: zip(keys, sorts).map { e.constant($0, $1) })
@@ -102,10 +103,13 @@ final class StepProblem {
   }
 
   private func term(_ fact: Cube.Fact, isAfter: Bool) -> TermID {
-    let term = isAfter ? after[fact.cell] : before[fact.cell]
-    let width = elaborator[term].width
-    return elaborator.equal(
-      term, elaborator.constant(fact.value, width: width, isBit: elaborator[term].isBit))
+    holds(fact.value, isAfter ? after[fact.cell] : before[fact.cell])
+  }
+
+  /// That a term has a value.
+  private func holds(_ value: UInt64, _ term: TermID) -> TermID {
+    let shape = elaborator[term]
+    return elaborator.equal(term, elaborator.constant(value, width: shape.width, isBit: shape.isBit))
   }
 
   /// That the state before, or after, the step is one of a cube's.
@@ -125,7 +129,7 @@ final class StepProblem {
 
   /// What is known of states that so many steps reach at most.
   private func frame(_ level: Int, upTo top: Int) -> [TermID] {
-    level == 0 ? [isInitial] : (level...max(level, top)).map(activation)
+    level == 0 ? [isInitial] : (level...top).map(activation)
   }
 
   // MARK: Questions
@@ -159,12 +163,7 @@ final class StepProblem {
       return .nowhere(Cube(zip(cube.facts, goals).filter { needed.contains($1) }.map(\.0)))
     }
     let model = solver.model
-    let taken = choices.map { (term: $0, value: model.value(of: $0)) }.map { choice in
-      elaborator.equal(
-        choice.term,
-        elaborator.constant(
-          choice.value, width: elaborator[choice.term].width, isBit: elaborator[choice.term].isBit))
-    }
+    let taken = choices.map { holds(model.value(of: $0), $0) }
     let leads = elaborator.and(isStep, term(cube, isAfter: true))
     return .from(try lifted(state(in: model), assuming: taken, to: leads))
   }

@@ -31,7 +31,7 @@ public final class Strengthener {
     self.specification = specification
     self.scope = scope
     problem = try StepProblem(specification, scope: scope, invariants: invariants)
-    renamings = try Renamings(problem.cells, of: specification, scope: scope)
+    renamings = Renamings(problem.layout)
   }
 
   private struct Stopped: Error {}
@@ -92,11 +92,11 @@ public final class Strengthener {
         open.append((origin, level - 1, distance + 1))
       case .nowhere(let core):
         open.remove(at: next)
-        var (larger, highest) = (try generalised(core, of: cube, at: level), level)
+        let larger = try generalised(core, of: cube, at: level)
+        var highest = level
         while highest < top, case .nowhere = try problem.origin(of: larger, at: highest, upTo: top) {
           highest += 1
         }
-
         for image in renamings.images(of: larger) { exclude(image, upTo: highest) }
         if highest < top { open.append((cube, highest + 1, distance)) }
       }

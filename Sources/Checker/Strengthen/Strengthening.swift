@@ -36,11 +36,9 @@ public struct Strengthening: Sendable {
       family.first.map { cube in
         Never(
           facts: cube.facts.map { fact in
-            let cell = problem.cells[fact.cell]
-            let component = specification.components[cell.component]
-            let keys = zip(component.keys, cell.keys).map {
-              $0.describe(problem.elaborator.constantValue($1) ?? 0)
-            }
+            let (index, values) = problem.layout.owner(of: fact.cell)
+            let component = specification.components[index]
+            let keys = zip(component.keys, values).map { $0.describe($1) }
             let name = component.name + (keys.isEmpty ? "" : "[\(keys.joined(separator: ", "))]")
             return "\(name) = \(component.sort.describe(fact.value))"
           }, images: family.count)

@@ -118,10 +118,8 @@ final class JointExploration<Side: ExploredSide> {
     packing = StatePacking(layout)
     steps = ContiguousArray(
       layout.specification.actions.indices.flatMap { action in
-        layout.scope.tuples(of: layout.specification.actions[action].parameters.map(\.sort)).filter {
-          side.isInScope(action, $0)
-        }
-        .map { ExploredStep(action, $0, side.actor(of: action, $0)) }
+        layout.scope.arguments(of: layout.specification.actions[action]).filter { side.isInScope(action, $0) }
+          .map { ExploredStep(action, $0, side.actor(of: action, $0)) }
       })
     // Address space, taken up as it is used.
     guard let nodes = StateStore(words: packing.words + 1, memoryLimit: 3 << 30),

@@ -105,8 +105,7 @@ private final class EventsExplorationRun: ExhaustiveRun {
       if guests.contains(declared.name) || scope.excluded.contains(declared.name) {
         return [] as [(Int, [UInt64])]
       }
-      return layout.scope.tuples(of: layout.specification.actions[action].parameters.map(\.sort)).filter {
-        arguments in
+      return layout.scope.arguments(of: layout.specification.actions[action]).filter { arguments in
         zip(declared.parameters, arguments).allSatisfy { parameter, value in
           // Port 0 is nobody's; no call that names it gets as far as the words.
           if declared.name.hasPrefix("store") || action == model.poll, parameter.name == "port", value == 0 {

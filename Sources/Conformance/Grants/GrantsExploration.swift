@@ -83,8 +83,7 @@ private final class GrantsExplorationRun: ExhaustiveRun {
   private var steps: [(action: Int, arguments: [UInt64])] {
     let layout = model.programs.layout
     return layout.specification.actions.indices.flatMap { action in
-      layout.scope.tuples(of: layout.specification.actions[action].parameters.map(\.sort)).filter {
-        arguments in
+      layout.scope.arguments(of: layout.specification.actions[action]).filter { arguments in
         switch action {
         case model.map, model.mapIntoEntry: arguments[0] == 0
         case model.grow: arguments[0] == 1

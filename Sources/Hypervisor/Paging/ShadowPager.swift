@@ -56,6 +56,11 @@ final class ShadowPager {
     processor * 2 + (mode == .user ? 1 : 0)
   }
 
+  /// All that a vCPU counts as; all that there are, if it is nil.
+  private func numbers(of processor: Int?) -> Range<Int> {
+    processor.map { $0 * 2..<$0 * 2 + 2 } ?? 0..<processorCount * 2
+  }
+
   /// The level-4 table for CR3; nil before the first load.
   func root(of processor: Int, in mode: VirtualMode) -> MachineFrame? {
     tables.root(of: number(processor, mode))
@@ -80,32 +85,25 @@ final class ShadowPager {
   }
 
   private func load(_ root: MachineFrame, _ number: Int) -> ShadowStatus {
-    var status = tables.load(root, on: number)
-    if status == .denied, takeUp(root) { status = tables.load(root, on: number) }
+    let status = taking(root) { tables.load(root, on: number) }
     if status == .okay { tables.reserve(MonitorWindow.levelFourSlot, window.entry, in: root) }
     return status
   }
 
   /// The guest pins a level-4 table. That its shadow is kept saves time, and is not promised.
-  func pin(_ table: MachineFrame) {
-    if tables.pin(table) == .denied, takeUp(table) { _ = tables.pin(table) }
-  }
+  func pin(_ table: MachineFrame) { _ = taking(table) { tables.pin(table) } }
   func unpin(_ table: MachineFrame) { tables.unpin(table) }
 
   // MARK: Flushes
 
   /// The guest flushes all translations of a vCPU; of all of them, if it is nil.
   func flush(_ processor: Int?) {
-    for processor in processor.map({ $0..<$0 + 1 }) ?? 0..<processorCount {
-      for mode in [VirtualMode.kernel, .user] { tables.flush(number(processor, mode)) }
-    }
+    for number in numbers(of: processor) { tables.flush(number) }
   }
 
   /// The guest flushes one address of a vCPU; of all of them, if it is nil.
   func invalidate(_ address: VirtualAddress, _ processor: Int?) {
-    for processor in processor.map({ $0..<$0 + 1 }) ?? 0..<processorCount {
-      for mode in [VirtualMode.kernel, .user] { tables.invalidate(address, on: number(processor, mode)) }
-    }
+    for number in numbers(of: processor) { tables.invalidate(address, on: number) }
   }
 
   // MARK: Entries
@@ -113,9 +111,7 @@ final class ShadowPager {
   /// Writes an entry on the guest's behalf, to a frame of its own.
   func write(_ entry: PageTableEntry, to place: EntryPlace) -> ShadowStatus {
     let entry = GuestTableEntry(rawValue: entry.rawValue)
-    let status = tables.write(entry, to: place.table, slot: place.index)
-    guard status == .denied, takeUp(place.table) else { return status }
-    return tables.write(entry, to: place.table, slot: place.index)
+    return taking(place.table) { tables.write(entry, to: place.table, slot: place.index) }
   }
 
   /// Whether a frame is a page table that nobody writes to but through `write`.
@@ -149,6 +145,12 @@ final class ShadowPager {
     frames.owns(frame) && tables.acquire(frame, writes: true) == .okay
   }
 
+  /// Does something with an own frame, which is taken up for it if the machine does not know it yet.
+  private func taking(_ frame: MachineFrame, _ operation: () -> ShadowStatus) -> ShadowStatus {
+    let status = operation()
+    return status == .denied && takeUp(frame) ? operation() : status
+  }
+
   // MARK: Faults
 
   /// A page fault that a vCPU's processor reported, or that a copy on its behalf would take.
@@ -180,7 +182,7 @@ final class ShadowPager {
 
   /// The guest's handler of a fault is about to return.
   func returns(_ processor: Int) {
-    for mode in [VirtualMode.kernel, .user] { tables.returns(number(processor, mode)) }
+    for number in numbers(of: processor) { tables.returns(number) }
   }
 
   /// The error code that the guest sees: present according to its own tables, user according to its own mode.

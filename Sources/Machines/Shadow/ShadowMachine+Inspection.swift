@@ -57,7 +57,6 @@ extension ShadowMachine {
 
   public var usedPages: Int { used }
   public var capacityInPages: Int { capacity }
-  public var queuedDowngrades: Int { queueCount }
 
   public func imbalance(of slots: [Int]) -> String? {
     var (count, queued) = (0, 0)
