@@ -4,6 +4,18 @@ import Checker
 import Logic
 import Testing
 
+/// Counts until nothing is possible any more, one further than it may.
+private final class Stuck: Machine {
+  @Var var count: Ticket
+  func up() {
+    require(count < 3)
+    count += 1
+  }
+  override var name: String { "Stuck" }
+  override var actions: [Action] { [action("up()", up)] }
+  override var invariants: [Invariant] { [invariant("is below 3") { self.count < 3 }] }
+}
+
 @Suite("Strengthening") struct StrengthenTests {
   private let scope = Scope(name: "test", counts: ["Actor": 2, "Ticket": 4])
 
@@ -71,6 +83,14 @@ import Testing
       Issue.record("the open door was not seen")
       return
     }
+  }
+
+  @Test("finds a broken state from which there is no step") func stuck() throws {
+    guard case .violated(let steps) = try outcome(Stuck(), "is below 3") else {
+      Issue.record("the end was not seen")
+      return
+    }
+    #expect(steps == 3)
   }
 
   @Test("ends when it is told to") func cancelled() throws {

@@ -24,7 +24,7 @@ final class StepProblem {
   private let context = SolverContext()
   /// Knows the step.
   private let solver: Solver
-  /// Knows no step, and so may ask when there is none.
+  /// Knows no step, and so also of states from which there is none.
   private let lifter: Solver
   private let isInitial: TermID
   private var levels: [TermID] = []
@@ -83,21 +83,25 @@ final class StepProblem {
     let known = lasting + [Assertion(isStep, "step")]
     let ranges = e.ranges(of: known.map(\.term) + before + after + initial.map(\.term) + goal.map(\.term))
     for item in known + ranges { solver.assert(item.term) }
-    for item in initial { solver.assert(e.implies(isInitial, item.term)) }
     for item in lasting + ranges { lifter.assert(item.term) }
+    for item in initial { always(e.implies(isInitial, item.term)) }
   }
 
   private static let mostCells = 2_000
 
   // MARK: Terms
 
+  /// Both solvers know it from now on.
+  private func always(_ condition: TermID) {
+    solver.assert(condition)
+    lifter.assert(condition)
+  }
+
   private func literal(_ fact: Cube.Fact, isAfter: Bool) -> TermID {
     let key = Key(fact: fact, isAfter: isAfter)
     if let known = facts[key] { return known }
     let symbol = elaborator.symbol("fact\(facts.count)", .bit)
-    let meaning = elaborator.implies(symbol, term(fact, isAfter: isAfter))
-    solver.assert(meaning)
-    lifter.assert(meaning)
+    always(elaborator.implies(symbol, term(fact, isAfter: isAfter)))
     facts[key] = symbol
     return symbol
   }
@@ -119,7 +123,7 @@ final class StepProblem {
 
   /// That no state is in a cube, from a level on downwards.
   func exclude(_ cube: Cube, upTo level: Int) {
-    solver.assert(elaborator.implies(activation(of: level), elaborator.not(term(cube))))
+    always(elaborator.implies(activation(of: level), elaborator.not(term(cube))))
   }
 
   private func activation(of level: Int) -> TermID {
@@ -134,14 +138,15 @@ final class StepProblem {
 
   // MARK: Questions
 
-  /// A cube of states that break an invariant after at most `level` steps, as far as is known.
-  func broken(at level: Int, upTo top: Int) throws(Unanswered) -> Cube? {
-    solver.push()
-    defer { solver.pop() }
-    solver.assert(elaborator.not(elaborator.all(goal.map(\.term))))
-    guard try answer(solver, frame(level, upTo: top)) == .satisfiable else { return nil }
-    let state = state(in: solver.model)
-    return try lifted(state, assuming: [], to: elaborator.not(elaborator.all(goal.map(\.term))))
+  /// A cube of states that break an invariant after at most `level` steps, as far as is known. From such a state there
+  /// may be no step.
+  func broken(at level: Int) throws(Unanswered) -> Cube? {
+    let isBroken = elaborator.not(elaborator.all(goal.map(\.term)))
+    lifter.push()
+    lifter.assert(isBroken)
+    let found = try answer(lifter, frame(level, upTo: level)) == .satisfiable ? state(in: lifter.model) : nil
+    lifter.pop()
+    return try found.map { state throws(Unanswered) in try lifted(state, assuming: [], to: isBroken) }
   }
 
   enum Origin {
@@ -170,12 +175,7 @@ final class StepProblem {
 
   /// Whether some initial state is in a cube.
   func isInitial(_ cube: Cube) throws(Unanswered) -> Bool {
-    // A state without a step is one, too: the solver that knows the step would not find it.
-    let assumed = cube.facts.map { literal($0, isAfter: false) }
-    lifter.push()
-    defer { lifter.pop() }
-    for item in initial { lifter.assert(item.term) }
-    return try answer(lifter, assumed) == .satisfiable
+    try answer(lifter, [isInitial] + cube.facts.map { literal($0, isAfter: false) }) == .satisfiable
   }
 
   private func state(in model: SolverModel) -> Cube {

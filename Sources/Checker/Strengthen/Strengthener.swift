@@ -50,9 +50,9 @@ public final class Strengthener {
     }
     let start = ContinuousClock.now
     do {
-      if try problem.broken(at: 0, upTo: 0) != nil { return .violated(steps: 0) }
+      if try problem.broken(at: 0) != nil { return .violated(steps: 0) }
       while true {
-        while let cube = try problem.broken(at: top, upTo: top) {
+        while let cube = try problem.broken(at: top) {
           if let steps = try block(cube, at: top) { return .violated(steps: steps) }
         }
         excluded.append([])
