@@ -80,6 +80,8 @@ let package = Package(
     .systemLibrary(
       name: "CZ3", path: "Sources/CZ3", pkgConfig: "z3", providers: [.apt(["libz3-dev"])]),
     .systemLibrary(name: "CKVM", path: "Sources/CKVM"),
+    // Without its pkg-config file, which asks for glib's: no header of glib's is needed.
+    .systemLibrary(name: "CSlirp", path: "Sources/CSlirp", providers: [.apt(["libslirp-dev"])]),
     .target(name: "CFuzzMain", path: "Fuzz/Driver"),
 
     // What the two sides share, and the optimised side. No dependencies: they also build as Embedded Swift.
@@ -121,7 +123,7 @@ let package = Package(
       name: "Xenstore", dependencies: ["Hypervisor", "Machines", "Interfaces"],
       swiftSettings: testable),
     .target(
-      name: "Devices", dependencies: ["Hypervisor", "Xenstore", "Machines", "Interfaces"],
+      name: "Devices", dependencies: ["CSlirp", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
       swiftSettings: testable),
     .target(
       name: "Toolstack", dependencies: ["Devices", "Xenstore", "Hypervisor"],

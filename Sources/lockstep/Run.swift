@@ -13,7 +13,7 @@ struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run a guest in the foreground, its console on this terminal; Ctrl-] ends it.",
     discussion: """
-      FILE is an xl.cfg: kernel, ramdisk, extra, name, memory, vcpus, disk, on_poweroff, on_reboot, on_crash.
+      FILE is an xl.cfg: kernel, ramdisk, extra, name, memory, vcpus, disk, vif, on_poweroff, on_reboot, on_crash.
       Exit status: 0 the guest ended in good order, 1 it crashed, 2 it could not be started.
       """)
 

@@ -202,13 +202,32 @@ enum Requirement {
     return getenv("LOCKSTEP_LINUX").map { String(cString: $0) } ?? found
   }()
 
-  /// That kernel's block front end, a module: its path is absolute.
-  static let blockFrontEnd: String? = {
+  /// That kernel's block and network front ends, modules: their paths are absolute.
+  static let blockFrontEnd = driver("block/xen-blkfront")
+  static let networkFrontEnd = driver("net/xen-netfront")
+
+  private static func driver(_ name: String) -> String? {
     let script =
-      "cd \"$(dirname \"$0\")/..\" && ls -d \"$PWD\"/lib/modules/*/kernel/drivers/block/xen-blkfront.ko"
+      "cd \"$(dirname \"$0\")/..\" && ls -d \"$PWD\"/lib/modules/*/kernel/drivers/\(name).ko"
     let found = Program.run("/bin/sh", ["-c", script, linux ?? "/boot/vmlinuz"])
     return found.output.split(separator: "\n").first.map(String.init)
-  }()
+  }
+
+  /// A port of 127.0.0.1 that nobody listens at.
+  static var freePort: UInt16? {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isFound = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0
+      }
+    }
+    return isFound ? UInt16(bigEndian: address.sin_port) : nil
+  }
 
   /// A static busybox and a cpio: what a RAM disk is made of.
   static var canMakeRAMDisk: Bool {

@@ -13,7 +13,10 @@ struct RunLinuxTests {
   /// A RAM disk whose init runs some commands of busybox, and switches off.
   /// - Parameter module: a kernel module that lies on it.
   private func makeRAMDisk(_ scratch: Scratch, _ commands: [String], module: String? = nil) -> String {
-    let names = ["mount", "insmod", "mkdir", "cat", "dd", "sync", "md5sum", "umount", "echo", "sleep"]
+    let names = [
+      "mount", "insmod", "mkdir", "cat", "dd", "sync", "md5sum", "umount", "echo", "sleep", "ip", "chmod",
+      "udhcpc", "wget", "httpd",
+    ]
     let aliases = names.map { "\($0)() { /bin/busybox \($0) \"$@\"; }" }
     scratch.write(
       "init",
@@ -90,5 +93,61 @@ struct RunLinuxTests {
     #expect(result.error.contains("lockstep: checked: Ring: "))
     let checked = Program.run("/usr/bin/env", ["PATH=/usr/sbin:/sbin", "e2fsck", "-fn", image])
     #expect(checked.end == .exited(0), "\(checked.output)")
+  }
+
+  @Test(
+    "fetches 4 MiB over its network, and is fetched from, beside the specifications", .timeLimit(.minutes(5)),
+    .enabled(if: Requirement.networkFrontEnd != nil, "the kernel's module xen-netfront is not here"))
+  func network() async throws {
+    let scratch = Scratch()
+    let kernel = try #require(Requirement.linux)
+    let (port, forwarded) = (try #require(Requirement.freePort), try #require(Requirement.freePort))
+    let files = "\(scratch.path)/files"
+    #expect(mkdir(files, 0o700) == 0)
+    let big = (0..<1 << 22).map { _ in UInt8.random(in: .min ... .max) }
+    scratch.write("files/big", big)
+    #expect(Program.run("/bin/sh", ["-c", "cd \(files) && md5sum big >big.md5"]).end == .exited(0))
+    func start(_ path: String, _ arguments: [String], _ name: String) -> ChildProcess {
+      ChildProcess(
+        path, arguments, input: .file(path: "/dev/null", flags: O_RDONLY),
+        output: .file(path: "\(scratch.path)/\(name)", flags: O_WRONLY | O_CREAT),
+        error: .file(path: "\(scratch.path)/\(name)-error", flags: O_WRONLY | O_CREAT))
+    }
+    let server = start(
+      "/bin/sh", ["-c", "exec busybox httpd -f -p 127.0.0.1:\(port) -h \(files)"], "server")
+    let ramdisk = makeRAMDisk(
+      scratch,
+      [
+        "mkdir -p /dev /proc /files", "mount -t devtmpfs dev /dev", "mount -t proc proc /proc",
+        "insmod /module.ko", "until ip link set eth0 up; do sleep 0.1; done",
+        "echo '#!/bin/busybox sh' >/lease",
+        "echo '[ $1 != bound ] || /bin/busybox ip addr add $ip/24 dev $interface' >>/lease",
+        "chmod +x /lease", "udhcpc -q -n -i eth0 -s /lease", "ip addr show dev eth0", "cd /files",
+        "for file in big big.md5; do wget -q -O $file http://10.0.2.2:\(port)/$file; done",
+        "httpd -p 80 -h /files", "md5sum -c big.md5",
+        "until wget -q -O /done http://10.0.2.2:\(port)/done; do sleep 0.3; done",
+      ], module: Requirement.networkFrontEnd)
+    let file = scratch.write(
+      "linux.cfg",
+      """
+      kernel = '\(kernel)'
+      ramdisk = '\(ramdisk)'
+      extra = 'console=hvc0 noreplace-smp nr_cpus=1 quiet'
+      memory = 256
+      vif = ['mac=00:16:3e:12:34:56, hostfwd=tcp:127.0.0.1:\(forwarded)-:80']
+      """)
+    let guest = start(Program.lockstep, ["run", "--check", file], "guest")
+    for _ in 0..<1000 where !scratch.read("guest").contains("big: ") {
+      try await Task.sleep(for: .milliseconds(100))
+    }
+    let (status, body) = try await request("http://127.0.0.1:\(forwarded)/big")
+    #expect(status == 200 && Array(body) == big)
+    scratch.write("files/done", "")
+    #expect(guest.wait(seconds: 100) == .exited(0))
+    withExtendedLifetime(server) {}
+    let (output, errors) = (scratch.read("guest"), scratch.read("guest-error"))
+    #expect(output.contains("10.0.2.15/24") && output.contains("00:16:3e:12:34:56"))
+    #expect(output.contains("big: OK"), "\(output.suffix(2000)) \(errors.suffix(2000))")
+    #expect(errors.contains("lockstep: checked: Ring: "))
   }
 }

@@ -115,18 +115,20 @@ extension EventBug {
   }
 
   @Test(
-    "a ring keeps up with a peer that really runs, and with one that scribbles", arguments: [false, true])
-  func concurrent(hostile: Bool) throws {
+    "a ring keeps up with a peer that really runs, and with one that scribbles", arguments: [false, true],
+    [32, 256])
+  func concurrent(hostile: Bool, slotCount: Int) throws {
     let monitor = CheckMonitor { Issue.record("\($0)") }
     let machinery = CheckedMachinery(monitor: monitor)
     let host = SmallHost()
-    SharedRingMemory(page: host.page(5), slotCount: 32, slotSize: 8).initialise()
-    let back = machinery.makeBackRing(page: host.page(5), slotCount: 32, slotSize: 8)
+    SharedRingMemory(page: host.page(5), slotCount: slotCount, slotSize: 8).initialise()
+    let back = machinery.makeBackRing(page: host.page(5), slotCount: slotCount, slotSize: 8)
     let isOver = Mutex(false)
     let page = UInt(bitPattern: host.page(5))
     let peer = try PeerThread {
       guard let page = UnsafeMutableRawPointer(bitPattern: page) else { return }
-      hostile ? scribble(page) { isOver.withLock { $0 } } : work(page, count: 20_000)
+      let ring = SharedRingMemory(page: page, slotCount: slotCount, slotSize: 8)
+      hostile ? scribble(ring, page) { isOver.withLock { $0 } } : work(ring, page, count: 20_000)
       isOver.withLock { $0 = true }
     }
     var message: UInt64 = 0
@@ -233,8 +235,8 @@ extension EventBug {
 }
 
 /// A front end that sends requests as fast as it can, and takes the answers.
-private func work(_ page: UnsafeMutableRawPointer, count: Int) {
-  let front = OptimisedFrontRing(page: page, slotCount: 32, slotSize: 8)
+private func work(_ ring: SharedRingMemory, _ page: UnsafeMutableRawPointer, count: Int) {
+  let front = OptimisedFrontRing(page: page, slotCount: Int(ring.slotCount), slotSize: 8)
   var message: UInt64 = 0
   withUnsafeMutableBytes(of: &message) { slot in
     var (sent, received) = (0, 0)
@@ -250,12 +252,11 @@ private func work(_ page: UnsafeMutableRawPointer, count: Int) {
 }
 
 /// A front end that first works, then stores nonsense into every word it shares.
-private func scribble(_ page: UnsafeMutableRawPointer, until isOver: () -> Bool) {
-  work(page, count: 2000)
-  let memory = SharedRingMemory(page: page, slotCount: 32, slotSize: 8)
+private func scribble(_ ring: SharedRingMemory, _ page: UnsafeMutableRawPointer, until isOver: () -> Bool) {
+  work(ring, page, count: 2000)
   for index in 0..<100_000_000 {
     if isOver() { return }
-    memory.store(RingWord.allCases[index % 4], UInt32(truncatingIfNeeded: index &* 0x9e37_79b9))
+    ring.store(RingWord.allCases[index % 4], UInt32(truncatingIfNeeded: index &* 0x9e37_79b9))
   }
 }
 

@@ -24,9 +24,9 @@ struct BlockDeviceTests {
       let image = try DiskImage(path: file.path, readOnly: readOnly)
       BlockDevice.describe(image, name: "xvda", number: 51712, paths, in: store)
       let channels = channels
-      let bus = BlockBus(
+      let bus = DeviceBus(
         grants: HostGrants(guest, of: FakeGuest.domain),
-        makeRing: { OptimisedMachinery().makeBackRing(page: $0, slotCount: 32, slotSize: 112) },
+        makeRing: { OptimisedMachinery().makeBackRing(page: $0, slotCount: $1, slotSize: $2) },
         bind: { channels.bind($0) })
       device = BlockDevice(image, paths, store, bus)
       frontEnd = FakeFrontEnd(guest, ringFrame: 2)
@@ -55,14 +55,14 @@ struct BlockDeviceTests {
     let isBound = Mutex(false)
     let events = Atomic(0)
 
-    func bind(_ port: EventPort) -> BlockBus.Channel? {
+    func bind(_ port: EventPort) -> DeviceBus.Channel? {
       let wasFree = isBound.withLock { isBound in
         guard port == EventPort(5), !isBound else { return false }
         isBound = true
         return true
       }
       guard wasFree else { return nil }
-      return BlockBus.Channel(
+      return DeviceBus.Channel(
         notify: { self.events.add(1, ordering: .relaxed) }, close: { self.isBound.withLock { $0 = false } })
     }
   }

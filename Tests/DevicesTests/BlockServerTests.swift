@@ -177,7 +177,7 @@ struct BlockServerTests {
 }
 
 /// A small generator (xorshift64*): the same numbers for the same seed everywhere.
-private struct SystemRandom {
+struct SystemRandom {
   var state: UInt64
 
   mutating func next() -> UInt64 {

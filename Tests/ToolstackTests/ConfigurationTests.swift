@@ -126,8 +126,8 @@ struct ConfigurationTests {
       ("frobnicate = []", "2:1: unknown key 'frobnicate' has no effect; remove it"),
       ("maxmem = 64", "2:1: 'maxmem' is not supported yet and has no effect"),
       (
-        "vif = ['mac=00:16:3e:00:00:01']",
-        "2:8: vif is not supported yet: the domain starts without this interface"
+        "vif = ['mac=00:16:3e:00:00:01,bridge=br0']",
+        "2:8: vif: 'bridge' has no effect: the network is a user-mode one"
       ),
       ("kernel = 'j'", "2:1: 'kernel' was set before, on line 1; this line counts"),
       ("on_crash = 'preserve'", "2:12: on_crash = \"preserve\" is not supported yet; taken as \"destroy\""),
@@ -212,6 +212,29 @@ struct NetworkConfigurationTests {
     #expect(interface.mac == [0x00, 0x16, 0x3e, 0x12, 0x34, 0x56])
     #expect(interface.bridge == "br0" && interface.fields == ["model": "e1000"])
     #expect(try NetworkConfiguration("").mac == nil)
+  }
+
+  @Test("has ports of the host at which its guest can be reached")
+  func forwards() throws {
+    let interface = try NetworkConfiguration("hostfwd=tcp:127.0.0.1:8080-:80, hostfwd=udp::53-:5353")
+    #expect(interface.forwards.map(\.description) == ["tcp:127.0.0.1:8080-:80", "udp:0.0.0.0:53-:5353"])
+    #expect(interface.fields.isEmpty)
+  }
+
+  @Test(
+    "has no other form of a port",
+    arguments: [
+      "", "tcp:127.0.0.1:8080", "tcp:127.0.0.1:8080-80", "tcp:127.0.0.1:8080-:0", "tcp:127.0.0.1:0-:80",
+      "tcp:127.0.0.1:65536-:80", "icmp::1-:1", "tcp:localhost:1-:1", "tcp:1.2.3:1-:1", "tcp:1.2.3.256:1-:1",
+      "tcp::1-:1-:2", "tcp::1:2-:1",
+    ])
+  func noForwards(text: String) {
+    #expect {
+      try NetworkConfiguration("hostfwd=\(text)")
+    } throws: {
+      ($0 as? SpecificationProblem)?.message
+        == "'\(text)' is no port to forward; write one such as tcp:127.0.0.1:8080-:80"
+    }
   }
 
   @Test(

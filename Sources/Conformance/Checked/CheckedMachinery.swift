@@ -14,13 +14,13 @@ public struct CheckedMachinery: Machinery {
   private let rings: RingMaker
   private let streams: StreamMaker
 
-  /// How block rings are made: with the optimised side, or with one that a test has planted a bug in.
+  /// How request/response rings are made: with the optimised side, or with one that a test has planted a bug in.
   public struct RingMaker: Sendable {
     let make: @Sendable (SharedRingMemory, CheckMonitor) -> any BackRing
 
     public init<Side: RingSide>(_ side: Side.Type) {
-      // The difference of two indices matters up to the slots of a ring, at most 64; beyond, only that it is beyond.
-      let model = RingModel(bits: 8)
+      // The difference of two indices matters up to the slots of a ring, at most 256; beyond, only that it is beyond.
+      let model = RingModel(bits: 10)
       make = { CheckedBackRing<Side>($0, model: model, monitor: $1) }
     }
   }

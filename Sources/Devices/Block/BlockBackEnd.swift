@@ -5,16 +5,7 @@ import Interfaces
 import Synchronization
 import Xenstore
 
-/// The back end of one block device (`vbd`).
-///
-/// It follows the front end's state in the store:
-///
-///     front end          back end
-///     1 initialising     2 waits for the front end's details
-///     3, 4               maps the ring, binds the event channel, 4 connected
-///     5 closing          lets go of both, 5
-///     6 closed           lets go of both, 6; and back to 2 when the front end is 1 again, so that a boot loader
-///                        can hand the disk over to a kernel
+/// The back end of one block device (`vbd`): a thread that follows the front end, as `DeviceLife` says, and serves it.
 public final class BlockBackEnd: Sendable {
   private let thread: ServiceThread
   private let device: Confined<BlockDevice>
@@ -35,17 +26,7 @@ public final class BlockBackEnd: Sendable {
     self.thread = thread
     self.paths = paths
     BlockDevice.describe(image, name: name, number: number, paths, in: hostStore)
-    let bus = BlockBus(
-      grants: HostGrants(host, of: domain.id),
-      makeRing: { page in
-        host.machinery.makeBackRing(page: page, slotCount: BlockRing.slotCount, slotSize: BlockRing.slotSize)
-      },
-      bind: { port in
-        let channel = try? host.bindInterdomain(domain: domain.id, remotePort: port) { thread.signal() }
-        return channel.map { channel in
-          BlockBus.Channel(notify: { channel.notify() }, close: { channel.close() })
-        }
-      })
+    let bus = DeviceBus(host, of: domain.id) { thread.signal() }
     let device = Confined(BlockDevice(image, paths, hostStore, bus))
     self.device = device
     hostStore.watch(paths.frontEnd / "state", token: paths.frontEnd.description) { _ in thread.signal() }

@@ -95,13 +95,17 @@ struct ConfigurationReader {
   private mutating func interfaces() throws(ConfigurationProblem) -> [NetworkConfiguration] {
     var interfaces: [NetworkConfiguration] = []
     for (text, position) in try strings("vif") {
+      let interface: NetworkConfiguration
       do {
-        interfaces.append(try NetworkConfiguration(text))
+        interface = try NetworkConfiguration(text)
       } catch {
         throw problem("vif \"\(text)\": \(error.message)", at: position)
       }
-      warnings.append(
-        problem("vif is not supported yet: the domain starts without this interface", at: position))
+      interfaces.append(interface)
+      for field in interface.ignored {
+        warnings.append(
+          problem("vif: '\(field)' has no effect: the network is a user-mode one", at: position))
+      }
     }
     return interfaces
   }

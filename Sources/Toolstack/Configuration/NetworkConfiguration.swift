@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One network interface: an element of `vif = [ … ]` (xl-network-configuration(5)).
+import Devices
+
+/// One network interface: an element of `vif = [ … ]` (xl-network-configuration(5)). Behind it is user-mode networking;
+/// `hostfwd`, which may stand there several times, is QEMU's.
+///
+///     "mac=00:16:3e:12:34:56, hostfwd=tcp:127.0.0.1:8080-:80"
 public struct NetworkConfiguration: Sendable, Hashable {
   /// Six bytes; nil if the toolstack is to choose.
   public var mac: [UInt8]?
   public var bridge: String?
+  /// Ports of the host at which the guest can be reached.
+  public var forwards: [PortForward] = []
   /// The other fields, as they stand.
   public var fields: [String: String] = [:]
 
@@ -20,10 +27,19 @@ public struct NetworkConfiguration: Sendable, Hashable {
       switch key {
       case "mac": mac = try Self.address(value)
       case "bridge": bridge = value
+      case "hostfwd":
+        guard let forward = PortForward(value) else {
+          throw SpecificationProblem(
+            message: "'\(value)' is no port to forward; write one such as tcp:127.0.0.1:8080-:80")
+        }
+        forwards.append(forward)
       default: fields[key] = value
       }
     }
   }
+
+  /// The fields that have no effect.
+  var ignored: [String] { ((bridge == nil ? [] : ["bridge"]) + fields.keys).sorted() }
 
   private static func address(_ text: String) throws(SpecificationProblem) -> [UInt8] {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)

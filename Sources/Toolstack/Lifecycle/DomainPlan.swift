@@ -5,11 +5,12 @@ import Glibc
 import Interfaces
 
 /// A domain that has passed all checks that can be made before it exists: its files are read, its memory is laid
-/// out, its disks are open and locked.
+/// out, its disks are open and locked, its networks have their ports.
 struct DomainPlan {
   let configuration: GuestConfiguration
   let builder: DomainBuilder
   let disks: [(image: DiskImage, device: VirtualDevice)]
+  let interfaces: [(network: UserNetwork, address: EthernetAddress)]
 
   /// Kernels and RAM disks are at most so large: 1 GiB.
   private static let fileLimit = 1 << 30
@@ -36,6 +37,13 @@ struct DomainPlan {
       throw ToolstackError("kernel \(configuration.kernel): \(error.message)")
     }
     disks = try configuration.disks.map { disk throws(ToolstackError) in (try Self.open(disk), disk.device) }
+    interfaces = try configuration.interfaces.enumerated().map { number, interface throws(ToolstackError) in
+      let address = interface.mac.map(EthernetAddress.init)
+      return (
+        try Self.makeNetwork(interface),
+        address ?? EthernetAddress(domainName: configuration.name, number: number)
+      )
+    }
   }
 
   private static func open(_ disk: DiskConfiguration) throws(ToolstackError) -> DiskImage {
@@ -43,6 +51,14 @@ struct DomainPlan {
       return try DiskImage(path: disk.target, readOnly: disk.readOnly)
     } catch {
       throw ToolstackError("disk \(disk.device.name): \(error.description)")
+    }
+  }
+
+  private static func makeNetwork(_ interface: NetworkConfiguration) throws(ToolstackError) -> UserNetwork {
+    do {
+      return try UserNetwork(forwards: interface.forwards)
+    } catch {
+      throw ToolstackError("vif: \(error.description)")
     }
   }
 

@@ -19,6 +19,7 @@ final class RunningDomain {
   private let console: ConsoleBackEnd
   private let emergencyConsole: EmergencyConsole?
   private let disks: [BlockBackEnd]
+  private let interfaces: [NetworkBackEnd]
   private let initial: InitialState
 
   /// The entries of a guest's grant table that are the toolstack's (`GNTTAB_RESERVED_CONSOLE`, `…_XENSTORE`).
@@ -68,6 +69,9 @@ final class RunningDomain {
       BlockBackEnd(
         disk.image, name: disk.device.name, number: disk.device.number, for: domain, on: host, store)
     }
+    interfaces = plan.interfaces.enumerated().map { number, interface in
+      NetworkBackEnd(interface.address, number: number, interface.network, for: domain, on: host, store)
+    }
     store.introduce(domain.id)
   }
 
@@ -108,6 +112,7 @@ final class RunningDomain {
   /// - Precondition: the domain has ended or was never started.
   /// - Returns: false if somebody else still maps memory of the domain, which stays then.
   func close() -> Bool {
+    for interface in interfaces { interface.close() }
     for disk in disks { disk.close() }
     console.close()
     emergencyConsole?.close()
