@@ -213,6 +213,11 @@ enum Requirement {
     return found.output.split(separator: "\n").first.map(String.init)
   }
 
+  /// Whether this is root, of a kernel with tap interfaces.
+  static var canMakeTap: Bool {
+    Program.run("/usr/bin/env", ["unshare", "-n", "busybox", "tunctl", "-t", "tap7"]).end == .exited(0)
+  }
+
   /// A port of 127.0.0.1 that nobody listens at.
   static var freePort: UInt16? {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

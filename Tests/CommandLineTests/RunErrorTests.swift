@@ -126,6 +126,19 @@ struct RunErrorTests {
       "DIR/guest.cfg:2:27: two disks are called xvda; give each its own name")
   }
 
+  @Test(
+    "for a network that cannot be had says so",
+    .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"))
+  func badNetwork() {
+    let scratch = Scratch()
+    expect(
+      scratch, "kernel = '\(Requirement.grub)'\nvif = ['hostfwd=tcp:192.0.2.1:8080-:80']",
+      "vif: tcp:192.0.2.1:8080-:80: Cannot assign requested address; name another port or address")
+    expect(
+      scratch, "kernel = '\(Requirement.grub)'\nvif = ['vifname=longer-than-a-name']",
+      "vif: 'longer-than-a-name' is no name of an interface: it has 1 to 15 bytes")
+  }
+
   /// Runs a configuration under another program, and expects one line of complaint.
   private func expect(under command: [String], _ message: String) {
     let scratch = Scratch()

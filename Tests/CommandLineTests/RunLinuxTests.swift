@@ -150,4 +150,41 @@ struct RunLinuxTests {
     #expect(output.contains("big: OK"), "\(output.suffix(2000)) \(errors.suffix(2000))")
     #expect(errors.contains("lockstep: checked: Ring: "))
   }
+
+  @Test(
+    "fetches 4 MiB over a tap interface beside the specifications", .timeLimit(.minutes(5)),
+    .enabled(if: Requirement.networkFrontEnd != nil, "the kernel's module xen-netfront is not here"),
+    .enabled(if: Requirement.canMakeTap, "no tap interface can be made in a network namespace"))
+  func tap() throws {
+    let scratch = Scratch()
+    let kernel = try #require(Requirement.linux)
+    let ramdisk = makeRAMDisk(
+      scratch,
+      [
+        "mkdir -p /dev /proc /files", "mount -t devtmpfs dev /dev", "mount -t proc proc /proc",
+        "insmod /module.ko", "until ip link set eth0 up; do sleep 0.1; done",
+        "ip addr add 10.9.8.2/24 dev eth0", "cd /files",
+        "for file in big big.md5; do wget -q -O $file http://10.9.8.1/$file; done", "md5sum -c big.md5",
+      ], module: Requirement.networkFrontEnd)
+    let file = scratch.write(
+      "linux.cfg",
+      """
+      kernel = '\(kernel)'
+      ramdisk = '\(ramdisk)'
+      extra = 'console=hvc0 noreplace-smp nr_cpus=1 quiet'
+      memory = 256
+      vif = ['vifname=tap7']
+      """)
+    let lines = [
+      "busybox ip link set lo up", "busybox tunctl -t tap7", "busybox ip addr add 10.9.8.1/24 dev tap7",
+      "busybox ip link set tap7 up", "mkdir \(scratch.path)/files",
+      "(cd \(scratch.path)/files; head -c 4194304 /dev/urandom >big; md5sum big >big.md5)",
+      "busybox httpd -f -p 10.9.8.1:80 -h \(scratch.path)/files & server=$!",
+      "\(Program.lockstep) run --check \(file) </dev/null || status=$?", "kill $server", "exit ${status:-0}",
+    ]
+    let script = scratch.write("run", lines.joined(separator: "\n"))
+    let result = Program.run("/usr/bin/env", ["unshare", "-n", "/bin/sh", "-e", script], seconds: 200)
+    #expect(result.end == .exited(0), "\(result.output.suffix(2000)) \(result.error.suffix(2000))")
+    #expect(result.output.contains("big: OK"), "\(result.output.suffix(2000))")
+  }
 }

@@ -21,9 +21,11 @@ struct NetworkDeviceTests {
     private(set) var device: NetworkDevice!
     var sent: [[UInt8]] = []
 
-    init() {
+    init(largeSegments: Bool = true) {
       frontEnd = FakeNetworkFrontEnd(guest)
-      NetworkDevice.describe(EthernetAddress([0, 0x16, 0x3e, 1, 2, 0xff]), number: 0, paths, in: store)
+      NetworkDevice.describe(
+        EthernetAddress([0, 0x16, 0x3e, 1, 2, 0xff]), number: 0, largeSegments: largeSegments, paths,
+        in: store)
       let (isBound, events) = (Shared(self), Shared(self))
       let bus = DeviceBus(
         grants: HostGrants(guest, of: FakeGuest.domain),
@@ -36,7 +38,9 @@ struct NetworkDeviceTests {
             notify: { events.setup.events.add(1, ordering: .relaxed) },
             close: { isBound.setup.isBound.store(false, ordering: .relaxed) })
         })
-      device = NetworkDevice(paths, store, bus) { [unowned self] in sent.append(Array($0)) }
+      device = NetworkDevice(paths, store, bus, largeSegments: largeSegments) { [unowned self] in
+        sent.append(Array($0))
+      }
     }
 
     /// For closures that may run anywhere, and here do not.
@@ -76,6 +80,8 @@ struct NetworkDeviceTests {
       "frontend": "/local/domain/1/device/vif/0", "handle": "0",
     ]
     for (name, value) in nodes { #expect(setup.store.read(setup.paths.backEnd / name) == value) }
+    let small = Setup(largeSegments: false)
+    #expect(small.store.read(small.paths.backEnd / "feature-gso-tcpv4") == "0")
     #expect(setup.store.read(setup.paths.frontEnd / "mac") == "00:16:3e:01:02:ff")
     #expect(setup.store.read(setup.paths.frontEnd / "backend") == "/local/domain/0/backend/vif/1/0")
   }

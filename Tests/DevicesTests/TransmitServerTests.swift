@@ -13,7 +13,7 @@ private final class Bench {
   private(set) var server: TransmitServer!
   var sent: [[UInt8]] = []
 
-  init(readOnly: Bool = true) {
+  init(readOnly: Bool = true, largeSegments: Bool = true) {
     frontEnd = FakeNetworkFrontEnd(guest)
     for frame in 10..<40 {
       guest.grant(frame, readOnly: readOnly)
@@ -21,7 +21,7 @@ private final class Bench {
     }
     server = TransmitServer(
       ring: frontEnd.makeRing(FakeNetworkFrontEnd.transmitFrame, slotSize: 12),
-      grants: HostGrants(guest, of: FakeGuest.domain)
+      grants: HostGrants(guest, of: FakeGuest.domain), largeSegments: largeSegments
     ) { [unowned self] in sent.append(Array($0)) }
   }
 
@@ -129,6 +129,8 @@ struct TransmitServerTests {
     }
     #expect(try bench.refusals([first, Front.extra(flags: 1), Front.extra()]) == [-1, 1])
     #expect(try bench.refusals([first, Front.extra(flags: 1)]) == [-1, 1])
+    #expect(try bench.answers([first, Front.extra()]).map(\.status) == [0, 1])
+    #expect(try Bench(largeSegments: false).refusals([first, Front.extra()]) == [-1, 1])
   }
 
   @Test("never ends, and is answered all the same", arguments: [false, true])

@@ -184,7 +184,8 @@ struct UserNetworkTests {
     #expect {
       try UserNetwork(forwards: [forward])
     } throws: {
-      "\($0)" == "tcp:127.0.0.1:\(port)-:80 cannot be had: Address already in use"
+      "\($0)"
+        == "tcp:127.0.0.1:\(port)-:80: Address already in use; name another port or address"
     }
   }
 }

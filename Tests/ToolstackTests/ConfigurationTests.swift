@@ -127,7 +127,7 @@ struct ConfigurationTests {
       ("maxmem = 64", "2:1: 'maxmem' is not supported yet and has no effect"),
       (
         "vif = ['mac=00:16:3e:00:00:01,bridge=br0']",
-        "2:8: vif: 'bridge' has no effect: the network is a user-mode one"
+        "2:8: vif: 'bridge' is not supported yet and has no effect"
       ),
       ("kernel = 'j'", "2:1: 'kernel' was set before, on line 1; this line counts"),
       ("on_crash = 'preserve'", "2:12: on_crash = \"preserve\" is not supported yet; taken as \"destroy\""),
@@ -218,7 +218,8 @@ struct NetworkConfigurationTests {
   func forwards() throws {
     let interface = try NetworkConfiguration("hostfwd=tcp:127.0.0.1:8080-:80, hostfwd=udp::53-:5353")
     #expect(interface.forwards.map(\.description) == ["tcp:127.0.0.1:8080-:80", "udp:0.0.0.0:53-:5353"])
-    #expect(interface.fields.isEmpty)
+    #expect(interface.fields.isEmpty && interface.tap == nil)
+    #expect(try NetworkConfiguration("vifname=tap0").tap == "tap0")
   }
 
   @Test(
@@ -241,6 +242,9 @@ struct NetworkConfigurationTests {
     "with a bad field is refused",
     arguments: [
       ("bridge", "'bridge' is not of the form key=value"),
+      (
+        "vifname=tap0,hostfwd=tcp::1-:1", "hostfwd is for user-mode networking; remove it, or vifname"
+      ),
       ("mac=1:2:3:4:5:6", "'1:2:3:4:5:6' is no MAC address; write one such as 00:16:3e:12:34:56"),
       ("mac=01:16:3e:12:34:56", "'01:16:3e:12:34:56' is a multicast address; its first byte must be even"),
     ])

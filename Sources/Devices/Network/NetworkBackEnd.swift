@@ -5,8 +5,8 @@ import Hypervisor
 import Interfaces
 import Xenstore
 
-/// The back end of one network interface (`vif`): a thread that follows the front end, as `DeviceLife` says, and is the
-/// network behind it, a `UserNetwork`.
+/// The back end of one network interface (`vif`): a thread that follows the front end, as `DeviceLife` says, and serves
+/// it and the network behind it.
 public final class NetworkBackEnd: Sendable {
   private let thread: ServiceThread
   private let device: Confined<NetworkDevice>
@@ -18,7 +18,7 @@ public final class NetworkBackEnd: Sendable {
   ///   - number: counts the domain's interfaces, from 0 on; names its directories.
   ///   - network: what is behind it: the back end's own until it is closed.
   public init(
-    _ address: EthernetAddress, number: Int, _ network: UserNetwork, for domain: Domain, on host: Host,
+    _ address: EthernetAddress, number: Int, _ network: any GuestNetwork, for domain: Domain, on host: Host,
     _ store: Store
   ) {
     let thread = ServiceThread(name: "vif\(number)-\(domain.id)")
@@ -27,9 +27,12 @@ public final class NetworkBackEnd: Sendable {
     self.store = hostStore
     self.thread = thread
     self.paths = paths
-    NetworkDevice.describe(address, number: number, paths, in: hostStore)
+    NetworkDevice.describe(
+      address, number: number, largeSegments: network.takesLargeSegments, paths, in: hostStore)
     let bus = DeviceBus(host, of: domain.id) { thread.signal() }
-    let device = NetworkDevice(paths, hostStore, bus) { network.send($0) }
+    let device = NetworkDevice(paths, hostStore, bus, largeSegments: network.takesLargeSegments) {
+      network.send($0)
+    }
     self.device = Confined(device)
     let confined = Confined((device: device, network: network))
     hostStore.watch(paths.frontEnd / "state", token: paths.frontEnd.description) { _ in thread.signal() }

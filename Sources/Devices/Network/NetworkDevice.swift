@@ -14,34 +14,39 @@ final class NetworkDevice {
   private let paths: DevicePaths
   private let store: HostStore
   private let bus: DeviceBus
+  private let largeSegments: Bool
   private let send: (UnsafeRawBufferPointer) -> Void
   private var life: DeviceLife<Connection>
 
-  /// - Parameter send: given each frame that the guest transmits.
+  /// - Parameters:
+  ///   - largeSegments: whether the guest may transmit them: see `GuestNetwork`.
+  ///   - send: given each frame that the guest transmits.
   /// - Precondition: `describe` has put the device into the store.
   init(
-    _ paths: DevicePaths, _ store: HostStore, _ bus: DeviceBus,
+    _ paths: DevicePaths, _ store: HostStore, _ bus: DeviceBus, largeSegments: Bool,
     send: @escaping (UnsafeRawBufferPointer) -> Void
   ) {
     self.paths = paths
     self.store = store
     self.bus = bus
+    self.largeSegments = largeSegments
     self.send = send
     life = DeviceLife(paths, in: store)
   }
 
   /// Writes all that a front end wants to know of an interface.
   static func describe(
-    _ address: EthernetAddress, number: Int, _ paths: DevicePaths, in store: HostStore
+    _ address: EthernetAddress, number: Int, largeSegments: Bool, _ paths: DevicePaths, in store: HostStore
   ) {
     paths.create(
       in: store,
       frontEnd: [("handle", "\(number)"), ("mac", address.description)],
       backEnd: [
         ("handle", "\(number)"), ("mac", address.description), ("type", "vif"),
-        // Frames are copied into the guest's pages; those of the guest may be scattered, and be large segments of TCP
-        // over IPv4. Checksums may be blank there: that goes without saying for IPv4.
-        ("feature-rx-copy", "1"), ("feature-rx-flip", "0"), ("feature-sg", "1"), ("feature-gso-tcpv4", "1"),
+        // Frames are copied into the guest's pages; those of the guest may be scattered, and perhaps be large segments of
+        // TCP over IPv4. Checksums may be blank there: that goes without saying for IPv4.
+        ("feature-rx-copy", "1"), ("feature-rx-flip", "0"), ("feature-sg", "1"),
+        ("feature-gso-tcpv4", largeSegments ? "1" : "0"),
       ])
   }
 
@@ -67,9 +72,10 @@ final class NetworkDevice {
     let rings = zip(device.pages, [NetworkRing.transmitSlotSize, NetworkRing.receiveSlotSize]).map {
       bus.makeRing($0.bytes, NetworkRing.slotCount, $1)
     }
+    let transmit = TransmitServer(
+      ring: rings[0], grants: bus.grants, largeSegments: largeSegments, send: send)
     return Connection(
-      device: device, transmit: TransmitServer(ring: rings[0], grants: bus.grants, send: send),
-      receive: ReceiveServer(ring: rings[1], grants: bus.grants))
+      device: device, transmit: transmit, receive: ReceiveServer(ring: rings[1], grants: bus.grants))
   }
 
   /// Lets go of the rings and the event channel, if it has them.

@@ -6,6 +6,7 @@ import Interfaces
 final class TransmitServer {
   private let ring: any BackRing
   private let grants: any GrantAccess
+  private let largeSegments: Bool
   private let send: (UnsafeRawBufferPointer) -> Void
   /// The request under way, and then its response.
   private let slot = UnsafeMutableRawBufferPointer.allocate(
@@ -17,8 +18,14 @@ final class TransmitServer {
   /// Frames that are taken before others have their turn.
   private static let batch = 64
 
-  /// - Parameter send: given each frame, whose bytes are its own until it returns.
-  init(ring: any BackRing, grants: any GrantAccess, send: @escaping (UnsafeRawBufferPointer) -> Void) {
+  /// - Parameters:
+  ///   - largeSegments: whether the guest was offered to transmit them.
+  ///   - send: given each frame, whose bytes are its own until it returns.
+  init(
+    ring: any BackRing, grants: any GrantAccess, largeSegments: Bool,
+    send: @escaping (UnsafeRawBufferPointer) -> Void
+  ) {
+    self.largeSegments = largeSegments
     self.ring = ring
     self.grants = grants
     self.send = send
@@ -81,7 +88,8 @@ final class TransmitServer {
   }
 
   private func perform(_ packet: TransmitPacket) -> NetworkStatus {
-    guard let pieces = packet.pieces(), let frame = gather(pieces) else { return .error }
+    guard largeSegments || !packet.isSegmentation, let pieces = packet.pieces(), let frame = gather(pieces)
+    else { return .error }
     if packet.isChecksumBlank, !InternetChecksum.complete(in: frame) { return .dropped }
     send(UnsafeRawBufferPointer(frame))
     return .okay

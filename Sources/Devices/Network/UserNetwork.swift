@@ -5,11 +5,6 @@ import Glibc
 import Synchronization
 import Xenstore
 
-/// Why there is no network, in one line.
-public struct UserNetworkError: Error, Sendable, Hashable, CustomStringConvertible {
-  public var description: String
-}
-
 /// A network of one guest's own, made of sockets of this process by libslirp: it needs no privileges.
 ///
 /// The guest is 10.0.2.15 (by DHCP), the host 10.0.2.2, its name server 10.0.2.3. The guest's connections are the
@@ -20,8 +15,9 @@ public struct UserNetworkError: Error, Sendable, Hashable, CustomStringConvertib
 /// `maximumSockets`, each of which may have 256 KiB under way.
 ///
 /// Belongs to one thread at a time. What stands here of C is in this file and in `UserNetwork+Callbacks`.
-public final class UserNetwork {
+public final class UserNetwork: GuestNetwork {
   static let maximumSockets = 256
+  public let takesLargeSegments = true
 
   /// libslirp has a few variables that all its networks share.
   private static let library = Mutex(())
@@ -41,7 +37,7 @@ public final class UserNetwork {
   var socketCount = 0
 
   /// - Throws: if a port cannot be had.
-  public init(forwards: [PortForward] = []) throws(UserNetworkError) {
+  public init(forwards: [PortForward] = []) throws(NetworkError) {
     callbacks.initialize(to: Self.makeCallbacks())
     func address(_ last: UInt32) -> in_addr { in_addr(s_addr: (0x0a00_0200 | last).bigEndian) }
     var configuration = SlirpConfig()
@@ -54,7 +50,7 @@ public final class UserNetwork {
     configuration.vdhcp_start = address(15)
     // All else is off: IPv6, TFTP, the emulation of old protocols. It copies the configuration.
     Self.library.withLock { _ in slirp = slirp_new(&configuration, callbacks, opaque) }
-    guard slirp != nil else { throw UserNetworkError(description: "libslirp cannot be started") }
+    guard slirp != nil else { throw NetworkError(description: "libslirp cannot be started") }
     for forward in forwards { try add(forward, to: address(15)) }
   }
 
@@ -66,22 +62,23 @@ public final class UserNetwork {
   /// What libslirp hands to its callbacks: this network, not retained.
   private var opaque: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
 
-  private func add(_ forward: PortForward, to guest: in_addr) throws(UserNetworkError) {
+  private func add(_ forward: PortForward, to guest: in_addr) throws(NetworkError) {
     let host = in_addr(s_addr: forward.hostAddress.bigEndian)
-    let result = Self.library.withLock { _ in
-      slirp_add_hostfwd(
+    let code = Self.library.withLock { _ in
+      let result = slirp_add_hostfwd(
         slirp, forward.transport == .udp ? 1 : 0, host, Int32(forward.hostPort), guest,
         Int32(forward.guestPort))
+      return result == 0 ? 0 : errno
     }
-    guard result == 0 else {
-      throw UserNetworkError(description: "\(forward) cannot be had: \(String(cString: strerror(errno)))")
+    guard code == 0 else {
+      throw NetworkError(
+        description: "\(forward): \(String(cString: strerror(code))); name another port or address")
     }
   }
 
   // MARK: Frames
 
-  /// Takes a frame from the guest.
-  func send(_ frame: UnsafeRawBufferPointer) {
+  public func send(_ frame: UnsafeRawBufferPointer) {
     guard isWelcome(frame) else { return }
     Self.library.withLock { _ in
       slirp_input(slirp, frame.baseAddress?.assumingMemoryBound(to: UInt8.self), Int32(frame.count))
@@ -107,12 +104,9 @@ public final class UserNetwork {
 
   // MARK: Waiting
 
-  /// Sleeps until something happens outside, the wake-up is raised or a time of libslirp's has come, and does what is to
-  /// be done then.
-  /// - Parameters:
-  ///   - limit: how long to sleep at most, in milliseconds; nil for no limit.
-  ///   - receive: is given the frames for the guest, those that answer what it has sent among them.
-  func wait(for wakeUp: WakeUp, atMost limit: UInt32?, receive: @escaping (UnsafeRawBufferPointer) -> Void) {
+  public func wait(
+    for wakeUp: WakeUp, atMost limit: UInt32?, receive: @escaping (UnsafeRawBufferPointer) -> Void
+  ) {
     self.receive = receive
     defer { self.receive = nil }
     for frame in answers { frame.withUnsafeBytes(receive) }

@@ -104,7 +104,7 @@ struct ConfigurationReader {
       interfaces.append(interface)
       for field in interface.ignored {
         warnings.append(
-          problem("vif: '\(field)' has no effect: the network is a user-mode one", at: position))
+          problem("vif: '\(field)' is not supported yet and has no effect", at: position))
       }
     }
     return interfaces

@@ -2,14 +2,18 @@
 
 import Devices
 
-/// One network interface: an element of `vif = [ … ]` (xl-network-configuration(5)). Behind it is user-mode networking;
-/// `hostfwd`, which may stand there several times, is QEMU's.
+/// One network interface: an element of `vif = [ … ]` (xl-network-configuration(5)). Behind it is the host's interface
+/// that `vifname` names, a tap; without it, user-mode networking, for which there is QEMU's `hostfwd`, which may stand there
+/// several times.
 ///
 ///     "mac=00:16:3e:12:34:56, hostfwd=tcp:127.0.0.1:8080-:80"
+///     "vifname=tap0"
 public struct NetworkConfiguration: Sendable, Hashable {
   /// Six bytes; nil if the toolstack is to choose.
   public var mac: [UInt8]?
   public var bridge: String?
+  /// The tap interface of the host's behind it; nil for user-mode networking.
+  public var tap: String?
   /// Ports of the host at which the guest can be reached.
   public var forwards: [PortForward] = []
   /// The other fields, as they stand.
@@ -27,6 +31,7 @@ public struct NetworkConfiguration: Sendable, Hashable {
       switch key {
       case "mac": mac = try Self.address(value)
       case "bridge": bridge = value
+      case "vifname": tap = value
       case "hostfwd":
         guard let forward = PortForward(value) else {
           throw SpecificationProblem(
@@ -35,6 +40,9 @@ public struct NetworkConfiguration: Sendable, Hashable {
         forwards.append(forward)
       default: fields[key] = value
       }
+    }
+    guard tap == nil || forwards.isEmpty else {
+      throw SpecificationProblem(message: "hostfwd is for user-mode networking; remove it, or vifname")
     }
   }
 

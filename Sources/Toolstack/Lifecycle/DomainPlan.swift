@@ -10,7 +10,7 @@ struct DomainPlan {
   let configuration: GuestConfiguration
   let builder: DomainBuilder
   let disks: [(image: DiskImage, device: VirtualDevice)]
-  let interfaces: [(network: UserNetwork, address: EthernetAddress)]
+  let interfaces: [(network: any GuestNetwork, address: EthernetAddress)]
 
   /// Kernels and RAM disks are at most so large: 1 GiB.
   private static let fileLimit = 1 << 30
@@ -54,8 +54,11 @@ struct DomainPlan {
     }
   }
 
-  private static func makeNetwork(_ interface: NetworkConfiguration) throws(ToolstackError) -> UserNetwork {
-    do {
+  private static func makeNetwork(_ interface: NetworkConfiguration) throws(ToolstackError)
+    -> any GuestNetwork
+  {
+    do throws(NetworkError) {
+      if let tap = interface.tap { return try TapNetwork(interface: tap) }
       return try UserNetwork(forwards: interface.forwards)
     } catch {
       throw ToolstackError("vif: \(error.description)")
