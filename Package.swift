@@ -149,7 +149,9 @@ let package = Package(
     tests("Hypervisor", ["Hypervisor", "KVM", "Machines", "Conformance", "PlantedBugs", "Interfaces"]),
     tests("Xenstore", ["Xenstore", "Machines", "Interfaces"]),
     tests("Devices", ["Devices", "Xenstore", "Machines", "Interfaces"]),
-    tests("Toolstack", ["Toolstack", "Hypervisor", "Xenstore", "Interfaces"]),
+    tests(
+      "Toolstack",
+      ["Toolstack", "Hypervisor", "Xenstore", "Devices", "Conformance", "PlantedBugs", "Interfaces"]),
     tests("CommandLine", ["lockstep"]),
   ]
 )

@@ -100,11 +100,11 @@ struct RunGuestTests {
     session.terminal.type("halt\r")
     #expect(session.child.wait(seconds: Session.patience) == .exited(0))
     let errors = session.scratch.read("errors").split(separator: "\n")
-    for machine in ["EventChannels", "Grants", "Ring", "Stream"] {
+    for machine in ["EventChannels", "Grants", "Ring", "Shadow", "Stream"] {
       #expect(
         errors.contains { $0.hasPrefix("lockstep: checked: \(machine): ") && !$0.contains(" 0 operations") })
     }
-    #expect(errors.count == 5 && !session.scratch.read("errors").contains("not checked"))
+    #expect(errors.count == 6 && !session.scratch.read("errors").contains("not checked"))
 
     let replay = Program.run(Program.lockstep, ["replay", trace], seconds: Session.patience)
     #expect(replay.end == .exited(0) && replay.output.contains("steps, each the specification's"))

@@ -52,6 +52,7 @@ struct RunLinuxTests {
     #expect(result.end == .exited(0), "\(result.output.suffix(2000)) \(result.error.suffix(2000))")
     #expect(result.output.contains("good morning from init"))
     #expect(result.error.contains("lockstep: checked: Stream: "))
+    #expect(result.error.contains("lockstep: checked: Shadow: ") && !result.error.contains("not checked"))
   }
 
   @Test(

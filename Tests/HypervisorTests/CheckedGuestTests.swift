@@ -116,6 +116,49 @@ struct CheckedGuestTests {
     #expect(checked.monitor.divergence?.machine == "EventChannels")
   }
 
+  /// Takes the right to write to a page that the guest has used, gives it back, flushes, and loads the table again.
+  private func changeTables(_ checked: Checked, _ count: Int) throws -> DomainEnd {
+    let guest = checked.guest
+    let place = guest.machine(TinyGuest.levelOne) + (TinyGuest.spare >> 12) * 8
+    let page = guest.machine(GuestFrame(TinyGuest.spare >> 12))
+    let root = guest.machine(TinyGuest.tables.levelFour) >> 12
+    return try guest.run { code in
+      for _ in 0..<count {
+        for bits in [0x25, 0x67] as [UInt64] {
+          code.store(place, at: TinyGuest.scratch)
+          code.store(page | bits, at: TinyGuest.scratch + 8)
+          code.hypercall(1, TinyGuest.scratch, 1, 0, 0x7ff0)
+          // struct mmuext_op: flush this vCPU.
+          code.store(6, at: TinyGuest.scratch)
+          code.hypercall(26, TinyGuest.scratch, 1, 0, 0x7ff0)
+        }
+        code.store(1, at: TinyGuest.spare)
+        code.store(5, at: TinyGuest.scratch)
+        code.store(root, at: TinyGuest.scratch + 8)
+        code.hypercall(26, TinyGuest.scratch, 1, 0, 0x7ff0)
+      }
+      code.shutdown(scratch: TinyGuest.scratch)
+    }
+  }
+
+  @Test("a guest's shadow page tables are compared, and nothing differs")
+  func shadowsAgree() throws {
+    let checked = try Checked { CheckedMachinery(monitor: $0) }
+    #expect(try changeTables(checked, 10) == .poweroff)
+    #expect(checked.monitor.divergence == nil, "\(checked.monitor.divergence.map { "\($0)" } ?? "")")
+    let count = checked.monitor.counts.first { $0.machine == "Shadow" }?.count
+    #expect(count?.unchecked == 0 && (count?.operations ?? 0) >= 50)
+  }
+
+  @Test(
+    "a bug in the shadow page tables is found while the guest runs, and ends it",
+    arguments: [ShadowBug.forgottenDowngrade, .markLost, .flushIgnored, .notRevalidated, .loadIgnored])
+  func shadows(bug: ShadowBug) throws {
+    let checked = try Checked { CheckedMachinery(monitor: $0, shadows: bug.maker) }
+    #expect(try changeTables(checked, 3) == .killed)
+    #expect(checked.monitor.divergence?.machine == "Shadow")
+  }
+
   @Test("a bug in a ring's side is found while the guest runs, and ends it", arguments: [false, true])
   func ring(buggy: Bool) throws {
     let checked = try Checked {

@@ -60,6 +60,8 @@ private final class PlantedTables: GuestTableAccess {
 
   var frameCount: Int { parts.tap.frameCount }
 
+  func reading(_ entry: GuestTableEntry) -> GuestTableEntry { parts.tap.reading(entry) }
+
   func load(_ table: MachineFrame, _ slot: Int) -> GuestTableEntry {
     let entry = parts.tap.load(table, slot)
     guard bug == .staleResync else { return entry }
@@ -182,6 +184,7 @@ private final class PlantedShadow: InspectableShadowTables {
   var policy: ShadowPolicy { inner.policy }
   func reach(of frame: MachineFrame) -> ShadowReachView { inner.reach(of: frame) }
   func hasShadow(_ table: MachineFrame, level: Int) -> Bool { inner.hasShadow(table, level: level) }
+  func page(of table: MachineFrame, level: Int) -> MachineFrame? { inner.page(of: table, level: level) }
   func inspect(_ table: MachineFrame, level: Int, slot: Int) -> ShadowEntryView? {
     inner.inspect(table, level: level, slot: slot)
   }

@@ -50,9 +50,10 @@ public final class CheckMonitor: Sendable {
   public var uncheckedReasons: [String] { state.withLock { $0.reasons.sorted() } }
 
   /// Begins the comparison of one machine.
-  func watch(_ oracle: Oracle, start: [TraceStart] = []) -> MachineWatch {
+  func watch(_ oracle: any FollowingSpecification, start: [TraceStart] = []) -> MachineWatch {
     state.withLock { $0.counts[oracle.specification.name, default: Count()].instances += 1 }
-    return MachineWatch(oracle, self, trace?.begin(oracle.simulator.layout, start: start))
+    return MachineWatch(
+      oracle, self, trace?.begin(oracle.specification, at: oracle.scope, start: start))
   }
 
   fileprivate func note(_ machine: String, steps: Int) {
@@ -81,12 +82,14 @@ public final class CheckMonitor: Sendable {
 /// The comparison of one machine: counts and records its operations. Used by one thread at a time, as the machine is.
 final class MachineWatch: StepObserver {
   /// Owned by the machine, which owns this.
-  private unowned let oracle: Oracle
+  private unowned let oracle: any FollowingSpecification
   private let monitor: CheckMonitor
   private let recording: TraceRecording?
   private var counted: Int
 
-  fileprivate init(_ oracle: Oracle, _ monitor: CheckMonitor, _ recording: TraceRecording?) {
+  fileprivate init(
+    _ oracle: any FollowingSpecification, _ monitor: CheckMonitor, _ recording: TraceRecording?
+  ) {
     self.oracle = oracle
     self.monitor = monitor
     self.recording = recording

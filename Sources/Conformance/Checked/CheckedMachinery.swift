@@ -11,6 +11,7 @@ public struct CheckedMachinery: Machinery {
   public let monitor: CheckMonitor
   private let grants: GrantsMaker
   private let events: EventsMaker
+  private let shadows: ShadowMaker
   private let rings: RingMaker
   private let streams: StreamMaker
 
@@ -47,12 +48,14 @@ public struct CheckedMachinery: Machinery {
 
   public init(
     monitor: CheckMonitor, grants: GrantsMaker = .optimised, events: EventsMaker = .optimised,
+    shadows: ShadowMaker = .optimised,
     rings: RingMaker = RingMaker(OptimisedBackSide.self),
     streams: StreamMaker = StreamMaker(OptimisedStreamReader.self, OptimisedStreamWriter.self)
   ) {
     self.monitor = monitor
     self.grants = grants
     self.events = events
+    self.shadows = shadows
     self.rings = rings
     self.streams = streams
   }
@@ -84,13 +87,12 @@ public struct CheckedMachinery: Machinery {
     return ports
   }
 
-  /// Not followed while a guest runs: `conform` compares them.
   public func makeShadowTables(
     memory: UnsafeMutableRawPointer, frameCount: Int, pages: ShadowPages, vcpuCount: Int, stub: any ShadowStub
   ) -> any ShadowTables {
-    OptimisedMachinery()
-      .makeShadowTables(
-        memory: memory, frameCount: frameCount, pages: pages, vcpuCount: vcpuCount, stub: stub)
+    FollowedShadowTables(
+      shadows, memory: memory, pages: pages, vcpuCount: vcpuCount, stub: stub,
+      model: HostShadowModel(frameCount: frameCount, vcpuCount: vcpuCount), monitor: monitor)
   }
 
   public func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing {

@@ -4,32 +4,50 @@
 // allowed where it is taken.
 
 import Interfaces
-import Logic
 import Machines
 
 /// Makes the real accesses to the guest's tables, and passes the machine's steps on.
 public final class ShadowTap: GuestTableAccess {
   private let shared: SharedGuestTables
+  private let paravirtual: ParavirtualGuestTables
+  private let isParavirtual: Bool
   public let frameCount: Int
   /// Called before each access: other processors run here.
   var meddle: (() -> Void)?
+  var onLoad: ((MachineFrame, Int, GuestTableEntry) -> Void)?
   var onStore: (MachineFrame, Int, GuestTableEntry) -> Void = { _, _, _ in }
   var onStep: (ShadowStep) -> Void = { _ in }
 
-  init(base: UnsafeMutableRawPointer, frameCount: Int) {
+  /// - Parameter isParavirtual: whether entries are those of a PV guest, all of them its user's.
+  init(base: UnsafeMutableRawPointer, frameCount: Int, isParavirtual: Bool = false) {
     shared = SharedGuestTables(base: base, frameCount: frameCount)
+    paravirtual = ParavirtualGuestTables(base: base, frameCount: frameCount)
+    self.isParavirtual = isParavirtual
     self.frameCount = frameCount
   }
 
+  public func reading(_ entry: GuestTableEntry) -> GuestTableEntry {
+    isParavirtual ? paravirtual.reading(entry) : entry
+  }
+
+  /// An entry as it is now; nobody is told.
+  func peek(_ table: MachineFrame, _ slot: Int) -> GuestTableEntry { reading(shared.load(table, slot)) }
+
   public func load(_ table: MachineFrame, _ slot: Int) -> GuestTableEntry {
     meddle?()
-    return shared.load(table, slot)
+    let entry = peek(table, slot)
+    onLoad?(table, slot, entry)
+    return entry
   }
   public func replace(
     _ table: MachineFrame, _ slot: Int, expected: GuestTableEntry, with entry: GuestTableEntry
   ) -> Bool {
     meddle?()
-    guard shared.replace(table, slot, expected: expected, with: entry) else { return false }
+    let isDone =
+      isParavirtual
+      ? paravirtual.replace(table, slot, expected: expected, with: entry)
+      : shared.replace(table, slot, expected: expected, with: entry)
+    guard isDone else { return false }
     onStore(table, slot, entry)
     return true
   }
@@ -59,45 +77,5 @@ public struct ShadowMaker: Sendable {
     ShadowMachine(
       tables: parts.tap, pages: parts.pages, vcpuCount: parts.vcpuCount, policy: parts.policy,
       stub: parts.stub)
-  }
-}
-
-extension ShadowModel {
-  /// A step of the machine, as the specification's action and its arguments; nil if it names a slot that is not used.
-  func translated(_ step: ShadowStep) -> (action: Int, arguments: [UInt64])? {
-    func f(_ frame: MachineFrame) -> UInt64 { self.frame(frame) }
-    switch step {
-    case .update(let table, let place, let entry):
-      return slot(place).map { (update, [f(table), $0] + arguments(entry)) }
-    case .invalidate(let vcpu, let table, let place):
-      return slot(place).map { (invalidate, [UInt64(vcpu), f(table), $0]) }
-    case .pull(let table, let place, let writes, let second):
-      return slot(place).map { (pull, [f(table), $0, writes ? 1 : 0, second ? 1 : 0]) }
-    case .link(let table, let level, let place):
-      return slot(place).map { (link, [f(table), UInt64(level), $0]) }
-    case .unhook(let table, let level, let place):
-      return slot(place).map { (unhook, [f(table), UInt64(level), $0]) }
-    case .load(let vcpu, let table): return (load, [UInt64(vcpu), f(table)])
-    case .flush(let vcpu): return (flush, [UInt64(vcpu)])
-    case .pin(let table): return (pin, [f(table)])
-    case .unpin(let table): return (unpin, [f(table)])
-    case .dropFixup(let table, let second): return (dropFixup, [f(table), second ? 1 : 0])
-    case .unsync(let table, let vcpu, let position):
-      return (unsync, [f(table), UInt64(vcpu), UInt64(position)])
-    case .close(let table): return (close, [f(table)])
-    case .protect(let frame): return (protect, [f(frame)])
-    case .settle(let table): return (settle, [f(table)])
-    case .store: return (store, [])
-    case .resize(let capacity): return (resize, [UInt64(capacity)])
-    case .prepare: return (prepare, [])
-    case .finish: return (finish, [])
-    case .create(let table, let level): return (create, [f(table), UInt64(level)])
-    case .clear(let table): return (clear, [f(table)])
-    case .destroy(let table, let level): return (destroy, [f(table), UInt64(level)])
-    case .release(let frame): return (release, [f(frame)])
-    case .acquire(let frame, let writes): return (acquire, [f(frame), writes ? 1 : 0])
-    case .expel(let frame): return (expel, [f(frame)])
-    case .surrender(let frame): return (surrender, [f(frame)])
-    }
   }
 }

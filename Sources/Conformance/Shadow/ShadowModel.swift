@@ -20,7 +20,7 @@ struct ShadowSizes: Sendable, Hashable {
 ///
 /// The abstract MMU, `offered`, is kept beside it (`AbstractMMU`): the machine of the specification never reads it, and
 /// nearly all of its time would go there.
-final class ShadowModel: Sendable {
+final class ShadowModel: ShadowNames {
   /// The fields of a guest's entry, or of a translation: the first register of each.
   struct Columns: Sendable {
     let present, writable, user, execution, accessed, dirty, target: Int
@@ -30,9 +30,7 @@ final class ShadowModel: Sendable {
   let programs: ProgramSet
   let frames, slots: Int
   private let slotNames: [Int]
-  let storeByGuest, fill, update, load, flush, invalidate, pin, unpin, pull, dropFixup, link, unhook: Int
-  let unsync, close, protect, settle, store, resize, prepare, finish, create, clear, destroy: Int
-  let release, acquire, expel, surrender: Int
+  let actions: ShadowActions
 
   /// The first register of each table; entries follow by key, the last running fastest.
   let policy, sync, exists, queued, pinned, linkCount, pageCount, capacity: Int
@@ -58,33 +56,7 @@ final class ShadowModel: Sendable {
       ])
     programs = .compiled(try Shadow().trace().forgetting(ghost: "offered"), at: scope)
     let (s, layout) = (programs.layout.specification, programs.layout)
-    storeByGuest = s.action("storeByGuest")
-    fill = s.action("fill")
-    update = s.action("update")
-    load = s.action("load")
-    flush = s.action("flush")
-    invalidate = s.action("invalidate")
-    pin = s.action("pin")
-    unpin = s.action("unpin")
-    pull = s.action("pull")
-    dropFixup = s.action("dropFixup")
-    link = s.action("link")
-    unhook = s.action("unhook")
-    unsync = s.action("unsync")
-    close = s.action("close")
-    protect = s.action("protect")
-    settle = s.action("settle")
-    store = s.action("store")
-    resize = s.action("resize")
-    prepare = s.action("prepare")
-    finish = s.action("finish")
-    create = s.action("create")
-    clear = s.action("clear")
-    destroy = s.action("destroy")
-    release = s.action("release")
-    acquire = s.action("acquire")
-    expel = s.action("expel")
-    surrender = s.action("surrender")
+    actions = ShadowActions(s)
     func table(_ component: String, keys: Int) -> Int {
       layout.require(component, Array(repeating: 0, count: keys))
     }
@@ -158,15 +130,4 @@ final class ShadowModel: Sendable {
   }
   func cached(_ vcpu: Int, _ place: Int) -> Int { vcpu * frames * PagingLimits.levelCount * slots + place }
   func seat(_ vcpu: Int, _ position: Int) -> Int { vcpu * 4 + position }
-
-  /// The fields of a guest's entry, in the order in which actions take them. An entry that is not present is as good as
-  /// none.
-  func arguments(_ entry: GuestTableEntry) -> [UInt64] {
-    guard entry.isPresent else { return [0, 0, 0, 0, 0, 0, 0] }
-    func bit(_ bits: UInt64) -> UInt64 { entry.has(bits) ? 1 : 0 }
-    return [
-      1, bit(EntryBits.writable), bit(EntryBits.user), bit(EntryBits.noExecute), bit(EntryBits.accessed),
-      bit(EntryBits.dirty), frame(entry.frame),
-    ]
-  }
 }

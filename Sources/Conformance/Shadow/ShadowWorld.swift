@@ -251,7 +251,7 @@ final class ShadowWorld {
         guard let entry = tables.inspect(table, level: level, slot: slot), entry.value.isPresent,
           let s = model.slot(slot)
         else { return nil }
-        take(model.fill, [UInt64(vcpu), model.frame(table), UInt64(level), s])
+        take(model.actions.fill, [UInt64(vcpu), model.frame(table), UInt64(level), s])
         let filled = Cached(
           address: place, place: (model.frame(table), level, s), value: entry.value, target: entry.target)
         if let index { processors[vcpu][index] = filled } else { processors[vcpu].append(filled) }
@@ -275,7 +275,8 @@ final class ShadowWorld {
       return complain(at: "a store", "it reaches a frame that is not the domain's")
     }
     take(
-      model.storeByGuest, [UInt64(vcpu), way.place.frame, way.place.slot, slot] + model.arguments(entry))
+      model.actions.storeByGuest,
+      [UInt64(vcpu), way.place.frame, way.place.slot, slot] + model.arguments(entry))
     setEntry(Int(target), model.sizes.slots[Int(slot)], entry)
     mmu.write(target, slot, entry)
   }

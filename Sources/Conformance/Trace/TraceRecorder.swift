@@ -49,16 +49,15 @@ public final class TraceRecorder: Sendable {
   }
 
   /// Begins the recording of one machine.
-  func begin(_ layout: StateLayout, start: [TraceStart]) -> TraceRecording {
+  func begin(_ specification: Specification, at scope: Scope, start: [TraceStart]) -> TraceRecording {
     let id = state.withLock { state in
       defer { state.nextID += 1 }
       return state.nextID
     }
-    let specification = layout.specification
     append(
       TraceLine.encode(
         TraceMachine(
-          machine: specification.name, id: id, scope: layout.scope.counts, start: start,
+          machine: specification.name, id: id, scope: scope.counts, start: start,
           actions: specification.actions.map(\.name))), steps: 0)
     return TraceRecording(id, self)
   }

@@ -76,7 +76,7 @@ private struct TracePlayer {
 
   private var machines: [Int: TracedMachine] = [:]
   /// Compiling a specification takes longer than most rings last.
-  private var compiled: [TraceMachine: ProgramSet] = [:]
+  private var compiled: [TraceMachine: () -> any FollowingSpecification] = [:]
 
   /// The first line.
   func begin(_ line: ArraySlice<UInt8>, _ path: String) throws(TraceError) {
@@ -128,15 +128,15 @@ private struct TracePlayer {
   private mutating func begin(_ beginning: TraceMachine) throws(TraceProblem) -> TracedMachine {
     var kind = beginning
     (kind.id, kind.start) = (0, [])
-    if let programs = compiled[kind] { return try TracedMachine(beginning, programs) }
+    if let make = compiled[kind] { return try TracedMachine(beginning, make()) }
     guard let subject = subjects.first(where: { $0.name == beginning.machine }) else {
       throw TraceProblem(message: "there is no machine \(beginning.machine)")
     }
     let scope = Scope(name: "the trace's", counts: beginning.scope)
     do {
-      let programs = try ProgramSet(try subject.make().trace(), scope: scope)
-      compiled[kind] = programs
-      return try TracedMachine(beginning, programs)
+      let make = try Self.compile(subject, scope)
+      compiled[kind] = make
+      return try TracedMachine(beginning, make())
     } catch let problem as TraceProblem {
       throw problem
     } catch {
@@ -145,16 +145,28 @@ private struct TracePlayer {
   }
 }
 
+extension TracePlayer {
+  /// Shadow is followed at a size of its own: see `HostShadowModel`.
+  private static func compile(_ subject: Subject, _ scope: Scope) throws -> () -> any FollowingSpecification {
+    if subject.name == shadowSubject.name {
+      let programs = try HostShadowModel.programs(at: scope)
+      return { SparseOracle(programs) }
+    }
+    let programs = try ProgramSet(try subject.make().trace(), scope: scope)
+    return { Oracle(programs) }
+  }
+}
+
 /// One machine of a trace.
 private final class TracedMachine {
-  private let oracle: Oracle
+  private let oracle: any FollowingSpecification
   /// The specification's number for each action, by the trace's.
   private let actions: [Int]
   var name: String { oracle.specification.name }
 
-  init(_ beginning: TraceMachine, _ programs: ProgramSet) throws(TraceProblem) {
-    oracle = Oracle(programs)
-    let specification = programs.layout.specification
+  init(_ beginning: TraceMachine, _ oracle: any FollowingSpecification) throws(TraceProblem) {
+    self.oracle = oracle
+    let specification = oracle.specification
     var actions: [Int] = []
     for name in beginning.actions {
       guard let action = specification.actionIndex(name) else {
@@ -164,7 +176,7 @@ private final class TracedMachine {
       actions.append(action)
     }
     self.actions = actions
-    for start in beginning.start where !start.apply(to: oracle.simulator) {
+    for start in beginning.start where !oracle.apply(start) {
       throw TraceProblem(message: "\(specification.name) cannot begin with \(start.component) \(start.value)")
     }
   }

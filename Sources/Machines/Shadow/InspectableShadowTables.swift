@@ -21,6 +21,8 @@ public protocol InspectableShadowTables: ShadowTables {
   var policy: ShadowPolicy { get }
   func reach(of frame: MachineFrame) -> ShadowReachView
   func hasShadow(_ table: MachineFrame, level: Int) -> Bool
+  /// Where a frame's shadow lies; nil if there is no such shadow.
+  func page(of table: MachineFrame, level: Int) -> MachineFrame?
   /// An entry of a frame's shadow; nil if there is no such shadow.
   func inspect(_ table: MachineFrame, level: Int, slot: Int) -> ShadowEntryView?
   /// Entries that lead to a shadow.

@@ -59,11 +59,16 @@ extension ShadowMachine {
   }
 
   private func enqueue(_ entry: EntryNumber) {
+    // More than is ever queued at a small scope: storing early is always right.
+    if queueCount == Self.queueLimit { store() }
     word(entry).pointee |= SoftwareEntryBits.queued
     queue[queueCount] = entry
     queueCount += 1
-    // More than is ever queued at a small scope: storing early is always right.
-    if queueCount == Self.queueLimit { store() }
+  }
+
+  /// Makes sure that a step which takes rights from the entries of one table is queued as a whole.
+  func makeQueueRoom() {
+    if queueCount > Self.queueLimit - PagingLimits.slotCount { store() }
   }
 
   /// The stub stores what is queued.

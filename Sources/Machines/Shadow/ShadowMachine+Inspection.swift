@@ -7,6 +7,10 @@ extension ShadowMachine {
     isKnown(table) && state(table).pointee.shadow(at: level) != 0
   }
 
+  public func page(of table: MachineFrame, level: Int) -> MachineFrame? {
+    hasShadow(table, level: level) ? machineFrame(of: state(table).pointee.shadow(at: level)) : nil
+  }
+
   /// An entry of a frame's shadow; nil if there is no such shadow.
   public func inspect(_ table: MachineFrame, level: Int, slot: Int) -> ShadowEntryView? {
     guard hasShadow(table, level: level) else { return nil }

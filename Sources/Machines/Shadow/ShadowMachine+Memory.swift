@@ -125,6 +125,7 @@ extension ShadowMachine {
     let (frame, level) = (pages[page].frame, Int(pages[page].level))
     if state(frame).pointee.sync == .outOfSync { resync(frame) }
     while pages[page].parents != 0 { unhook(pages[page].parents) }
+    if level == 0 { makeQueueRoom() }
     for slot in 0..<PagingLimits.slotCount {
       let entry = number(page, slot)
       guard self[entry].isPresent else { continue }

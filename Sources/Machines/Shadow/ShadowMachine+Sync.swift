@@ -66,6 +66,7 @@ extension ShadowMachine {
   /// The guest loses write access to a table out of sync. Its place is kept until it is settled.
   private func close(_ index: Int) {
     let table = seats[index].frame
+    makeQueueRoom()
     state(table).pointee.sync = .closing
     withdraw(seats[index].fixups.0, from: table)
     withdraw(seats[index].fixups.1, from: table)
@@ -75,6 +76,7 @@ extension ShadowMachine {
 
   /// The guest loses write access to a frame that is to be a table.
   func protect(_ frame: MachineFrame) {
+    makeQueueRoom()
     state(frame).pointee.sync = .closing
     while state(frame).pointee.writers != 0 {
       let entry = state(frame).pointee.writers

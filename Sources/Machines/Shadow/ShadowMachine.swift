@@ -122,6 +122,7 @@ public final class ShadowMachine<Tables: GuestTableAccess>: ShadowTables {
   public func surrender(_ frame: MachineFrame) -> ShadowStatus {
     guard isKnown(frame), state(frame).pointee.maps else { return .denied }
     guard dismantle(frame) else { return .busy }
+    makeQueueRoom()
     state(frame).pointee.isLeaving = true
     while state(frame).pointee.writers != 0 { replace(state(frame).pointee.writers, with: .absent) }
     while state(frame).pointee.readers != 0 { replace(state(frame).pointee.readers, with: .absent) }
