@@ -11,11 +11,13 @@ import Testing
   func actions(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     var random = SystemRandomNumberGenerator()
-    for specification in try [subject.make().trace()] + subject.mutants.map({ try $0.make().trace() }) {
-      for scope in subject.scopes.prefix(3) {
+    for specification in try [subject.make().trace()]
+      + subject.mutants.prefix(2).map({ try $0.make().trace() })
+    {
+      for scope in subject.scopes.prefix(2) {
         let fast = Simulator(try ProgramSet(specification, scope: scope))
         let sparse = SparseSimulator(try SparsePrograms(specification, scope: scope))
-        for round in 0..<60 {
+        for round in 0..<32 {
           try load(round, fast, sparse, &random)
           for (action, declared) in specification.actions.enumerated() {
             let arguments = declared.parameters.map {

@@ -50,7 +50,7 @@ struct PlantedGuestTests {
   @Test(
     "GRUB, and bugs in its shadow page tables",
     .enabled(if: hasGRUB, "the package grub-xen-host is not installed"),
-    arguments: [ShadowBug.markLost, .notRevalidated])
+    arguments: [ShadowBug.markLost])
   func grubShadows(bug: ShadowBug) throws {
     let divergence = try run("kernel = '\(Self.grub)'") { CheckedMachinery(monitor: $0, shadows: bug.maker) }
     #expect(divergence?.machine == "Shadow")
