@@ -3,64 +3,6 @@
 import Glibc
 import Testing
 
-/// Debian's GRUB for Xen in a domain, at a terminal.
-private final class Session {
-  let scratch = Scratch()
-  let terminal = PseudoTerminal()
-  let original: PseudoTerminal.Mode
-  let child: ChildProcess
-
-  /// Seconds that anything here may take; the machine may be slow and shared.
-  static let patience = 60
-
-  /// - Parameters:
-  ///   - withDisk: gives the domain an ext4 disk with `hello.txt` on it.
-  ///   - files: further files on that disk, by name.
-  init(
-    withDisk: Bool = false, files: [String: [UInt8]] = [:], configuration: String = "",
-    arguments: [String] = []
-  ) throws {
-    original = terminal.mode
-    var text = "kernel = '\(Requirement.grub)'\nname = 'grub'\nmemory = 128\n\(configuration)\n"
-    if withDisk {
-      text += "disk = ['\(try Self.makeDisk(scratch, files)),raw,xvda,rw']\n"
-    }
-    let file = scratch.write("grub.cfg", text)
-    child = ChildProcess(
-      Program.lockstep, ["run", file] + arguments, input: .file(path: terminal.path, flags: O_RDWR),
-      output: .file(path: terminal.path, flags: O_RDWR),
-      error: .file(path: "\(scratch.path)/errors", flags: O_WRONLY | O_CREAT))
-  }
-
-  private static func makeDisk(_ scratch: Scratch, _ files: [String: [UInt8]]) throws -> String {
-    let mke2fs = try #require(Requirement.mke2fs)
-    #expect(mkdir("\(scratch.path)/files", 0o700) == 0)
-    scratch.write("files/hello.txt", "Good morning from a disk.\n")
-    for (name, content) in files { scratch.write("files/\(name)", content) }
-    let image = "\(scratch.path)/disk.img"
-    let made = Program.run(mke2fs, ["-q", "-t", "ext4", "-d", "\(scratch.path)/files", image, "8M"])
-    #expect(made.end == .exited(0), "\(made.error)")
-    return image
-  }
-
-  /// Waits for a prompt with nothing behind it.
-  func waitForPrompt() throws {
-    try #require(
-      terminal.wait(seconds: Self.patience) { $0.hasSuffix("grub> ") },
-      "no prompt; shown: \(terminal.text.suffix(500)); errors: \(scratch.read("errors"))")
-  }
-
-  /// Types a command, and returns what is shown from then to the next prompt.
-  func command(_ text: String) throws -> String {
-    terminal.clear()
-    terminal.type(text + "\r")
-    try #require(
-      terminal.wait(seconds: Self.patience) { $0.contains("\n") && $0.hasSuffix("grub> ") },
-      "no answer to \(text); shown: \(terminal.text.suffix(500)); errors: \(scratch.read("errors"))")
-    return terminal.text
-  }
-}
-
 @Suite(
   "A guest in lockstep run", .serialized,
   .enabled(if: Requirement.hasKVM, "no usable /dev/kvm"),
@@ -70,7 +12,7 @@ struct RunGuestTests {
     "can be talked to: GRUB helps, lists its disks, reads a file and halts", .timeLimit(.minutes(5)),
     .enabled(if: Requirement.mke2fs != nil, "the package e2fsprogs is not installed"))
   func grub() throws {
-    let session = try Session(withDisk: true)
+    let session = try GuestSession(withDisk: true)
     try session.waitForPrompt()
     #expect(session.terminal.mode.isRaw)
     #expect(session.terminal.text.contains("GNU GRUB"))
@@ -82,7 +24,7 @@ struct RunGuestTests {
     #expect(try session.command("cat (xen/xvda)/hello.txt").contains("Good morning from a disk."))
     #expect(try session.command("cat (xen/xvda)/none.txt").contains("not found"))
     session.terminal.type("halt\r")
-    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(session.child.wait(seconds: GuestSession.patience) == .exited(0))
     #expect(session.scratch.read("errors") == "")
     #expect(session.terminal.mode == session.original)
   }
@@ -93,12 +35,12 @@ struct RunGuestTests {
   func checked() throws {
     let traces = Scratch()
     let trace = "\(traces.path)/trace"
-    let session = try Session(withDisk: true, arguments: ["--check", "--trace", trace])
+    let session = try GuestSession(withDisk: true, arguments: ["--check", "--trace", trace])
     try session.waitForPrompt()
     #expect(try session.command("ls (xen/xvda)/").contains("hello.txt"))
     #expect(try session.command("cat (xen/xvda)/hello.txt").contains("Good morning from a disk."))
     session.terminal.type("halt\r")
-    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(session.child.wait(seconds: GuestSession.patience) == .exited(0))
     let errors = session.scratch.read("errors").split(separator: "\n")
     for machine in ["EventChannels", "Grants", "Ring", "Shadow", "Stream"] {
       #expect(
@@ -106,7 +48,7 @@ struct RunGuestTests {
     }
     #expect(errors.count == 6 && !session.scratch.read("errors").contains("not checked"))
 
-    let replay = Program.run(Program.lockstep, ["replay", trace], seconds: Session.patience)
+    let replay = Program.run(Program.lockstep, ["replay", trace], seconds: GuestSession.patience)
     #expect(replay.end == .exited(0) && replay.output.contains("steps, each the specification's"))
     // A look of the disk's back end found a request, and is said to have found none.
     let changed = "\(traces.path)/changed"
@@ -114,7 +56,7 @@ struct RunGuestTests {
       "n=$(grep -n '^\\[[0-9]*,3,1,1]$' \(trace) | head -n 1 | cut -d: -f1); "
       + "sed \"${n}s/1]$/0]/\" \(trace) > \(changed); echo $n"
     let line = Program.run("/bin/sh", ["-c", edit]).output.prefix { $0.isNumber }
-    let broken = Program.run(Program.lockstep, ["replay", changed], seconds: Session.patience)
+    let broken = Program.run(Program.lockstep, ["replay", changed], seconds: GuestSession.patience)
     #expect(!line.isEmpty && broken.end == .exited(1))
     #expect(broken.output.contains("\(changed):\(line): step "))
   }
@@ -126,21 +68,21 @@ struct RunGuestTests {
     var kernel = TinyKernel()
     kernel.write("hello from the second kernel\n")
     kernel.shutDown(0)
-    let session = try Session(withDisk: true, files: ["tiny": kernel.file], arguments: ["--check"])
+    let session = try GuestSession(withDisk: true, files: ["tiny": kernel.file], arguments: ["--check"])
     try session.waitForPrompt()
     #expect(try !session.command("linux (xen/xvda)/tiny").contains("error"))
     session.terminal.type("boot\r")
-    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(session.child.wait(seconds: GuestSession.patience) == .exited(0))
     #expect(session.scratch.read("errors").hasPrefix("(d1) hello from the second kernel\n"))
     #expect(session.terminal.mode == session.original)
   }
 
   @Test("can be left with Ctrl-], and the terminal is as it was", .timeLimit(.minutes(3)))
   func leave() throws {
-    let session = try Session()
+    let session = try GuestSession()
     try session.waitForPrompt()
     session.terminal.type("\u{1d}")
-    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(session.child.wait(seconds: GuestSession.patience) == .exited(0))
     #expect(session.terminal.mode == session.original)
   }
 
@@ -148,27 +90,27 @@ struct RunGuestTests {
     "ends in good order when the process is asked to, and the terminal is as it was", .timeLimit(.minutes(3)),
     arguments: [SIGTERM, SIGHUP, SIGINT])
   func signals(number: Int32) throws {
-    let session = try Session()
+    let session = try GuestSession()
     try session.waitForPrompt()
     #expect(session.terminal.mode.isRaw)
     session.child.send(number)
-    #expect(session.child.wait(seconds: Session.patience) == .killed(number))
+    #expect(session.child.wait(seconds: GuestSession.patience) == .killed(number))
     #expect(session.terminal.mode == session.original)
     #expect(session.scratch.read("errors") == "")
   }
 
   @Test("leaves the terminal as it was even when the process dies of a fault", .timeLimit(.minutes(3)))
   func fault() throws {
-    let session = try Session()
+    let session = try GuestSession()
     try session.waitForPrompt()
     session.child.send(SIGSEGV)
-    #expect(session.child.wait(seconds: Session.patience) == .killed(SIGSEGV))
+    #expect(session.child.wait(seconds: GuestSession.patience) == .killed(SIGSEGV))
     #expect(session.terminal.mode == session.original)
   }
 
   @Test("costs little while it waits for a key, and answers one at once", .timeLimit(.minutes(3)))
   func idle() throws {
-    let session = try Session()
+    let session = try GuestSession()
     try session.waitForPrompt()
     sleep(1)
     let before = session.child.processorTime
@@ -182,20 +124,22 @@ struct RunGuestTests {
 
   @Test("starts again when it reboots, or ends, as it is configured", .timeLimit(.minutes(3)))
   func reboot() throws {
-    let session = try Session()
+    let session = try GuestSession()
     try session.waitForPrompt()
     session.terminal.clear()
     session.terminal.type("reboot\r")
     #expect(
-      session.terminal.wait(seconds: Session.patience) { $0.contains("GNU GRUB") && $0.hasSuffix("grub> ") })
+      session.terminal.wait(seconds: GuestSession.patience) {
+        $0.contains("GNU GRUB") && $0.hasSuffix("grub> ")
+      })
     #expect(session.scratch.read("errors") == "lockstep: domain grub asks for a reboot; it starts again\n")
     session.terminal.type("\u{1d}")
-    #expect(session.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(session.child.wait(seconds: GuestSession.patience) == .exited(0))
 
-    let once = try Session(configuration: "on_reboot = 'destroy'")
+    let once = try GuestSession(configuration: "on_reboot = 'destroy'")
     try once.waitForPrompt()
     once.terminal.type("reboot\r")
-    #expect(once.child.wait(seconds: Session.patience) == .exited(0))
+    #expect(once.child.wait(seconds: GuestSession.patience) == .exited(0))
   }
 
   @Test("can be a filter: commands on a pipe, its console on another", .timeLimit(.minutes(3)))
@@ -204,7 +148,7 @@ struct RunGuestTests {
     let file = scratch.write("grub.cfg", "kernel = '\(Requirement.grub)'\nfrobnicate = 1\n")
     let commands = scratch.write("commands", "echo one two\nhalt\n")
     let result = Program.run(
-      Program.lockstep, ["run", "--stats", file], input: commands, seconds: Session.patience)
+      Program.lockstep, ["run", "--stats", file], input: commands, seconds: GuestSession.patience)
     #expect(result.end == .exited(0))
     #expect(result.output.contains("one two"))
     #expect(result.error.contains("guest.cfg") == false)

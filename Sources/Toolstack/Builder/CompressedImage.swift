@@ -36,6 +36,13 @@ enum CompressedImage {
     return try run(format, on: hasSize ? content.dropLast(4) : content, limit: limit)
   }
 
+  /// The program that unpacks an image, or the payload of a bzImage; nil if it is not packed in a known way.
+  static func program(for bytes: [UInt8]) -> String? {
+    let payload = try? linuxPayload(bytes)
+    let content = payload ?? bytes[...]
+    return formats.first { content.starts(with: $0.magic) }?.program
+  }
+
   /// The payload of a bzImage; nil for all other files. Source: Linux, Documentation/arch/x86/boot.rst.
   private static func linuxPayload(_ bytes: [UInt8]) throws(ImageProblem) -> ArraySlice<UInt8>? {
     let reader = ByteReader(bytes: bytes)

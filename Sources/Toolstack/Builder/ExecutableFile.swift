@@ -35,6 +35,8 @@ struct ExecutableFile: Sendable {
   let entry: UInt64
   let segments: [Segment]
   let notes: [Note]
+  /// A program that something else loads libraries for (PT_INTERP).
+  let needsInterpreter: Bool
   /// The content of the section `__xen_guest`, the older form of notes.
   let guestSection: Range<Int>?
 
@@ -46,6 +48,7 @@ struct ExecutableFile: Sendable {
     let programs = try Self.programs(reader)
     segments = try programs.filter { $0.type == 1 }.map { header throws(ImageProblem) in try header.segment()
     }
+    needsInterpreter = programs.contains { $0.type == 3 }
     let sections = Self.sections(reader)
     // A linker need not give notes a program header; sections hold them too.
     let inSegments = Self.notes(in: programs.filter { $0.type == 4 }.map(\.content), reader)
@@ -101,7 +104,7 @@ struct ExecutableFile: Sendable {
         let fileSize = reader.integer(at: start + 32, as: UInt64.self),
         let memorySize = reader.integer(at: start + 40, as: UInt64.self)
       else { throw truncated }
-      guard type == 1 || type == 4 else { continue }
+      guard [1, 3, 4].contains(type) else { continue }
       guard let content = reader.range(fileOffset, fileSize) else { throw truncated }
       programs.append(
         Program(type: type, content: content, physicalAddress: physical, memorySize: memorySize))
