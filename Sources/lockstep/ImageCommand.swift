@@ -123,6 +123,7 @@ struct ImageCommand: ParsableCommand {
         kernel = "/usr/lib/grub-xen/grub-x86_64-xen.bin"
         memory = 512
         disk = [ "format=raw, vdev=xvda, access=rw, target=\(path)" ]
+        vif = [ "" ]
 
         """
     }

@@ -35,16 +35,14 @@ struct BootLoaderTests {
     }
   }
 
-  @Test("meets a menu that makes no sense with a prompt", .timeLimit(.minutes(3)))
+  @Test("meets a menu that makes no sense, or calls itself, with a prompt", .timeLimit(.minutes(3)))
   func senselessMenu() throws {
     var noise: UInt64 = 1
     let bytes = (0..<4096).map { _ in
       noise = noise &* 6_364_136_223_846_793_005 &+ 1
       return UInt8(noise >> 56)
     }
-    for text in [
-      bytes, Array("menuentry { { { ${${ \"".utf8), Array("linux (xen/xvda)/hello.txt\nboot\n".utf8),
-    ] {
+    for text in [bytes, Array("function again { again; }\nagain\n".utf8)] {
       let session = try GuestSession(withDisk: true, files: ["boot/grub/grub.cfg": text])
       try session.waitForPrompt()
       #expect(try session.command("ls (xen/xvda)/").contains("hello.txt"))
@@ -54,13 +52,16 @@ struct BootLoaderTests {
   }
 
   @Test(
-    "may crash of a menu that calls itself: that is the domain's end, and says so", .timeLimit(.minutes(3)))
-  func recursiveMenu() throws {
-    let menu = Array("function again { again; }\nagain\n".utf8)
-    let session = try GuestSession(
-      withDisk: true, files: ["boot/grub/grub.cfg": menu], configuration: "on_crash = 'destroy'")
+    "crashes of a menu that reaches out of its domain, and says where", .timeLimit(.minutes(3)),
+    arguments: ["write_dword 0xffff800000000000 1", "read_byte 0xffff804000000000"])
+  func menuThatReachesOut(command: String) throws {
+    // The machine-to-physical table, which guests may only read, and the monitor's slot behind it.
+    let session = try GuestSession(withDisk: true, files: ["boot/grub/grub.cfg": Array("\(command)\n".utf8)])
     #expect(session.child.wait(seconds: GuestSession.patience) == .exited(1))
-    #expect(session.scratch.read("errors").hasPrefix("lockstep: domain grub crashed: "))
+    let address = command.split(separator: " ")[1]
+    let errors = session.scratch.read("errors")
+    #expect(errors.hasPrefix("lockstep: domain grub crashed: exception 14, error 0x"), "\(errors)")
+    #expect(errors.contains("at address \(address),"), "\(errors)")
     #expect(session.terminal.mode == session.original)
   }
 
@@ -95,7 +96,7 @@ struct BootLoaderTests {
     #expect(session.scratch.read("errors") == "(d1) it runs\n")
   }
 
-  @Test("reads a damaged file system to no one's harm", .timeLimit(.minutes(3)), arguments: 0..<4)
+  @Test("reads a damaged file system to no one's harm", .timeLimit(.minutes(3)), arguments: 0..<2)
   func damagedFileSystem(seed: Int) throws {
     let scratch = Scratch()
     let image = try GuestSession.makeDisk(
@@ -103,7 +104,7 @@ struct BootLoaderTests {
     // The superblock stays in half of them, so that GRUB goes deeper into what is damaged.
     let start = seed % 2 == 0 ? 2048 : 1024
     let damage = """
-      head -c $((4096 * \(seed + 1))) /dev/zero | tr '\\0' '\\\(seed % 3 == 0 ? 377 : 125)' |
+      head -c $((4096 * \(seed + 1))) /dev/zero | tr '\\0' '\\\(seed == 0 ? 377 : 125)' |
         dd of=\(image) bs=\(start) seek=1 conv=notrunc status=none
       """
     #expect(Program.run("/bin/sh", ["-c", damage]).end == .exited(0))

@@ -202,19 +202,17 @@ enum Requirement {
     return getenv("LOCKSTEP_LINUX").map { String(cString: $0) } ?? found
   }()
 
-  /// That kernel's block and network front ends, modules: their paths are absolute.
-  static let blockFrontEnd = driver("block/xen-blkfront")
-  static let networkFrontEnd = driver("net/xen-netfront")
-
-  private static func driver(_ name: String) -> String? {
   /// The folder that .ci/hardware-kvm has unpacked Debian's kernel in.
   static let kernelFolder: String? = {
     let folder = ".build/hardware-kvm/kernel"
     return access("\(folder)/boot", R_OK) == 0 ? folder : nil
   }()
 
-  /// That kernel's block front end, a module: its path is absolute.
-  static let blockFrontEnd: String? = {
+  /// That kernel's block and network front ends, modules: their paths are absolute.
+  static let blockFrontEnd = driver("block/xen-blkfront")
+  static let networkFrontEnd = driver("net/xen-netfront")
+
+  private static func driver(_ name: String) -> String? {
     let script =
       "cd \"$(dirname \"$0\")/..\" && ls -d \"$PWD\"/lib/modules/*/kernel/drivers/\(name).ko"
     let found = Program.run("/bin/sh", ["-c", script, linux ?? "/boot/vmlinuz"])

@@ -75,7 +75,7 @@ struct ImageTests {
   func errors() {
     let image = "\(scratch.path)/disk.img"
     func expect(_ arguments: [String], _ message: String, by user: [String] = []) {
-      let result = build(arguments, by: user)
+      let result = build(arguments, by: ["TMPDIR=\(scratch.path)"] + user)
       #expect(result.end == .exited(2), "\(arguments)")
       #expect(result.error.contains(message), "\(result.error)")
       #expect(access(image, F_OK) != 0)
@@ -90,7 +90,8 @@ struct ImageTests {
     let none = ["PATH=\(scratch.path)"]
     expect(
       ["debian", image], "there is no program busybox; install it: apt-get install busybox-static", by: none)
-    let left = Program.run("/bin/sh", ["-c", "ls -d /tmp/lockstep-image-* \(scratch.path)/*.unfinished"])
+    let left = Program.run(
+      "/bin/sh", ["-c", "ls -d \(scratch.path)/lockstep-image-* \(scratch.path)/*.unfinished"])
     #expect(left.output == "")
   }
 
