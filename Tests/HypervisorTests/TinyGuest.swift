@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Conformance
 import Glibc
 import Interfaces
 import Machines
+import Testing
 
 @testable import Hypervisor
 
@@ -25,8 +27,14 @@ final class TinyGuest {
   let host: Host
   let domain: Domain
 
+  /// With LOCKSTEP_CHECK=1 in the environment all guests of the tests, the hostile ones too, run beside the specifications.
+  private static var machinery: any Machinery {
+    guard getenv("LOCKSTEP_CHECK") != nil else { return OptimisedMachinery() }
+    return CheckedMachinery(monitor: CheckMonitor { Issue.record("\($0)") })
+  }
+
   init(host: Host? = nil, virtualCPUs: Int = 1) throws {
-    self.host = try host ?? Host(guestFrames: 1024, machinery: OptimisedMachinery())
+    self.host = try host ?? Host(guestFrames: 1024, machinery: Self.machinery)
     domain = try self.host.createDomain(
       DomainConfiguration(name: "tiny", frameCount: Self.frameCount, virtualCPUCount: virtualCPUs))
     let table: UInt64 = 7

@@ -104,15 +104,10 @@ extension FollowedShadowTables {
     loads[GuestPlace(table: table, slot: slot)] ?? tap.peek(table, slot)
   }
 
-  private func isGuests(_ address: VirtualAddress) -> Bool {
-    (Int64(bitPattern: address.rawValue) << 16) >> 16 == Int64(bitPattern: address.rawValue)
-      && !PagingLimits.reservedSlots.contains(address.slot(at: PagingLimits.topLevel))
-  }
-
   /// What the guest's own tables make of an access: the outcome of its fault, where `resume` stands for every one by which
   /// the guest gets on.
   private func verdict(_ address: VirtualAddress, _ error: PageFault, _ root: UInt64?) -> ShadowOutcome {
-    guard isGuests(address), var table = root.map({ MachineFrame($0) }) else {
+    guard address.isGuests, var table = root.map({ MachineFrame($0) }) else {
       return .reflect(present: error.contains(.present))
     }
     var isDenied = false
@@ -162,7 +157,7 @@ extension FollowedShadowTables {
     return perform {
       inner.allowStore(at: address, on: vcpu, isTable: isTable)
     } _: { isAllowed throws(Divergence) in
-      var expected = verdict(address, PageFault(), root) == .resume && isGuests(address) && root != nil
+      var expected = verdict(address, PageFault(), root) == .resume && address.isGuests && root != nil
       var table = MachineFrame(root ?? 0)
       for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) where expected {
         let entry = read(table, address.slot(at: level))
@@ -205,7 +200,7 @@ extension FollowedShadowTables {
     perform {
       inner.invalidate(address, on: vcpu)
     } _: { _ throws(Divergence) in
-      guard isGuests(address), var table = state.root(of: vcpu) else { return }
+      guard address.isGuests, var table = state.root(of: vcpu) else { return }
       for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) {
         let slot = address.slot(at: level)
         try expect(.invalidate(vcpu: vcpu, table: MachineFrame(table), slot: slot))

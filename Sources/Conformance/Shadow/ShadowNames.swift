@@ -101,3 +101,11 @@ extension ShadowNames {
     ]
   }
 }
+
+extension VirtualAddress {
+  /// Whether a guest's tables have a say in it: it is one, and not the hypervisor's.
+  var isGuests: Bool {
+    (Int64(bitPattern: rawValue) << 16) >> 16 == Int64(bitPattern: rawValue)
+      && !PagingLimits.reservedSlots.contains(slot(at: PagingLimits.topLevel))
+  }
+}

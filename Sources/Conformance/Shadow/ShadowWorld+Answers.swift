@@ -12,11 +12,9 @@ extension ShadowWorld {
   /// What a guest's own tables make of an access, without meddling: the outcome of its fault, where `resume` stands for
   /// every one by which the guest gets on.
   func verdict(_ address: VirtualAddress, _ error: PageFault, _ vcpu: Int) -> ShadowOutcome {
-    let isCanonical =
-      (Int64(bitPattern: address.rawValue) << 16) >> 16 == Int64(bitPattern: address.rawValue)
-    guard isCanonical, !PagingLimits.reservedSlots.contains(address.slot(at: PagingLimits.topLevel)),
-      var table = tables.loadedTable(of: vcpu)
-    else { return .reflect(present: error.contains(.present)) }
+    guard address.isGuests, var table = tables.loadedTable(of: vcpu) else {
+      return .reflect(present: error.contains(.present))
+    }
     var isDenied = false
     for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) {
       let found = entry(table, address.slot(at: level))
@@ -88,7 +86,7 @@ extension ShadowWorld {
 
   func invalidate(_ address: VirtualAddress, on vcpu: Int) throws(Divergence) {
     tables.invalidate(address, on: vcpu)
-    guard var table = tables.loadedTable(of: vcpu) else { return }
+    guard address.isGuests, var table = tables.loadedTable(of: vcpu) else { return }
     for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) {
       let slot = address.slot(at: level)
       if let name = model.slot(slot) { mmu.flush(vcpu, model.frame(table), name) }

@@ -125,8 +125,8 @@ struct ActionCompilation {
       return [.indexed(base: base, index: stable(index), value: value)]
     case .table(let node):
       let sorts = elaborator.specification.components[write.component].keys
-      return size(sorts) <= unrollLimit
-        ? unrolled(node, write.component, sorts) : looped(node, write.component, sorts)
+      if size(sorts) <= unrollLimit { return unrolled(node, write.component, sorts) }
+      return narrowed(node, write.component, sorts) ?? looped(node, write.component, sorts)
     }
   }
 
@@ -167,6 +167,54 @@ struct ActionCompilation {
       }
     }
     return [.block(target: compiler.location(component, zeros(sorts)).base, source: scratch, count: count)]
+  }
+
+  /// A bulk update that leaves all alone but the entries whose first keys are known loops over the other keys.
+  private func narrowed(_ node: Node, _ component: Int, _ sorts: [Sort]) -> [Prepared]? {
+    let known = knownKeys(node, component, sorts)
+    let rest = Array(sorts.dropFirst(known.count))
+    let count = size(rest)
+    guard !known.isEmpty, count <= Self.storeLimit else { return nil }
+    let scratch = compiler.temporary(count)
+    let cursor = compiler.temporary()
+    compiler.append(Instruction(operation: .move, target: cursor, a: compiler.constant(0)))
+    let (base, index) = compiler.location(component, known + zeros(rest))
+    let start = index.map(stable)
+    compiler.scoped {
+      compiler.loop(over: rest) { keys in
+        evaluation.entry(of: node, known + keys)
+      } _: { term in
+        compiler.append(
+          Instruction(operation: .store, a: cursor, b: compiler.register(of: term), c: scratch))
+        compiler.append(Instruction(operation: .increment, target: cursor))
+      }
+    }
+    return (0..<Int32(count)).map { offset in
+      guard let start else { return .fixed(target: base + offset, value: scratch + offset) }
+      return .indexed(base: base + offset, index: start, value: scratch + offset)
+    }
+  }
+
+  /// So many entries are stored one by one.
+  private static let storeLimit = 1 << 13
+
+  /// The first keys of all entries that a bulk update changes, as far as they are known.
+  private func knownKeys(_ node: Node, _ component: Int, _ sorts: [Sort]) -> [TermID] {
+    // What an earlier write has changed may have to be changed back.
+    guard writes.count(where: { $0.component == component }) == 1 else { return [] }
+    let keys = sorts.map {
+      SparsePrograms.Key(symbol: elaborator.symbol("key", $0), count: layout.scope.count(of: $0))
+    }
+    let symbols = keys.map(\.symbol)
+    let openness = Openness(elaborator, keys: Set(symbols))
+    let old = BaseState(elaborator).entry(component, symbols)
+    let searches = SparseSearches(elaborator, keys: keys, isOpen: openness.isOpen)
+      .changing(old, to: evaluation.entry(of: node, symbols))
+    guard let first = searches.first else { return [] }
+    let shared = sorts.indices.prefix { key in
+      first.fixed[key] != nil && searches.allSatisfy { $0.fixed[key] == first.fixed[key] }
+    }
+    return shared.compactMap { first.fixed[$0] }
   }
 
   private func zeros(_ sorts: [Sort]) -> [TermID] { sorts.map { elaborator.constant(0, $0) } }

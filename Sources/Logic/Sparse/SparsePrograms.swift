@@ -24,8 +24,13 @@ public final class SparsePrograms: Sendable {
     /// What the changed entry's keys are, by terms; for a bulk update they are searched.
     let keys: [TermID]
     let value: TermID
-    let bulk: [Key]
-    let searches: [SparseSearch]
+  }
+  /// Bulk updates of tables that have the same keys, which are searched once for all of them.
+  struct Bulk: Sendable {
+    let sorts: [Sort]
+    let keys: [Key]
+    var searches: [SparseSearch]
+    var changes: [Change]
   }
   struct Program: Sendable {
     let parameters: [TermID]
@@ -34,6 +39,8 @@ public final class SparsePrograms: Sendable {
     /// What must never be, for any keys.
     let violations: [Claim]
     let results: [TermID]
+    /// Bulk updates come first: what else changes one of their tables wins.
+    let bulks: [Bulk]
     let changes: [Change]
   }
 
@@ -57,7 +64,7 @@ public final class SparsePrograms: Sendable {
     self.programs = programs
     terms = compilation.elaborator.terms
     isOpen = (0..<terms.count).map { compilation.isOpen(TermID($0)) }
-    let searches = programs.flatMap { $0.violations.flatMap(\.searches) + $0.changes.flatMap(\.searches) }
+    let searches = programs.flatMap { $0.violations.flatMap(\.searches) + $0.bulks.flatMap(\.searches) }
     indexed = Set(
       searches.flatMap(\.ways).compactMap { $0.support?.value == nil ? nil : $0.support?.component })
     initial = specification.components.map { component in
@@ -81,22 +88,16 @@ private final class SparseCompilation {
   let elaborator: Elaborator
   private let specification: Specification
   private let scope: Scope
-  private var keys: Set<TermID> = []
-  private var openness: [TermID: Bool] = [:]
+  private let openness: Openness
 
   init(_ specification: Specification, _ scope: Scope) {
     self.specification = specification
     self.scope = scope
     elaborator = Elaborator(specification, scope: scope)
+    openness = Openness(elaborator)
   }
 
-  func isOpen(_ term: TermID) -> Bool {
-    if keys.contains(term) { return true }
-    if let known = openness[term] { return known }
-    let answer = elaborator[term].operands.contains(where: isOpen)
-    openness[term] = answer
-    return answer
-  }
+  func isOpen(_ term: TermID) -> Bool { openness.isOpen(term) }
 
   func compile(_ action: Action) throws(SpecificationError) -> SparsePrograms.Program {
     let parameters = action.parameters.map { elaborator.symbol($0.name, $0.sort) }
@@ -113,44 +114,50 @@ private final class SparseCompilation {
     }
     let writes = WriteList(of: action, parameters, elaborator, evaluation, before: before).writes
     var changes: [SparsePrograms.Change] = []
-    for write in writes { changes.append(try compile(write, changes, evaluation, before, action)) }
+    var bulks: [SparsePrograms.Bulk] = []
+    for write in writes {
+      func change(_ keys: [TermID], _ value: TermID) -> SparsePrograms.Change {
+        SparsePrograms.Change(
+          component: write.component, condition: write.condition, keys: keys, value: value)
+      }
+      switch write.kind {
+      case .scalar(let value): changes.append(change([], value))
+      case .entry(let keys, let value): changes.append(change(keys, value))
+      case .table(let node):
+        guard !changes.contains(where: { $0.component == write.component }) else {
+          throw SpecificationError("\(action.name): a bulk update after another change of the same table")
+        }
+        let sorts = specification.components[write.component].keys
+        let keys = bulks.first { $0.sorts == sorts }?.keys ?? makeKeys(sorts)
+        let symbols = keys.map(\.symbol)
+        let value = evaluation.entry(of: node, symbols)
+        let searches = searches(keys).changing(before.entry(write.component, symbols), to: value)
+        try check(searches, keys, action)
+        add(change(symbols, value), keys, sorts, searches, to: &bulks)
+      }
+    }
     return SparsePrograms.Program(
       parameters: parameters, largest: action.parameters.map { scope.count(of: $0.sort) &- 1 },
       violations: violations, results: action.results.map { evaluation.value(of: $0.node) },
-      changes: changes)
+      bulks: bulks, changes: changes)
   }
 
-  private func compile(
-    _ write: Write, _ others: [SparsePrograms.Change], _ evaluation: Evaluation, _ before: BaseState,
-    _ action: Action
-  ) throws(SpecificationError) -> SparsePrograms.Change {
-    func change(_ keys: [TermID], _ value: TermID) -> SparsePrograms.Change {
-      SparsePrograms.Change(
-        component: write.component, condition: write.condition, keys: keys, value: value, bulk: [],
-        searches: [])
+  private func add(
+    _ change: SparsePrograms.Change, _ keys: [SparsePrograms.Key], _ sorts: [Sort],
+    _ searches: [SparseSearch], to bulks: inout [SparsePrograms.Bulk]
+  ) {
+    guard let index = bulks.firstIndex(where: { $0.sorts == sorts }) else {
+      bulks.append(SparsePrograms.Bulk(sorts: sorts, keys: keys, searches: searches, changes: [change]))
+      return
     }
-    switch write.kind {
-    case .scalar(let value): return change([], value)
-    case .entry(let keys, let value): return change(keys, value)
-    case .table(let node):
-      guard !others.contains(where: { $0.component == write.component }) else {
-        throw SpecificationError("\(action.name): a bulk update after another change of the same table")
-      }
-      let keys = makeKeys(specification.components[write.component].keys)
-      let symbols = keys.map(\.symbol)
-      let (value, old) = (evaluation.entry(of: node, symbols), before.entry(write.component, symbols))
-      let searches = searches(keys).changing(old, to: value)
-      try check(searches, keys, action)
-      return SparsePrograms.Change(
-        component: write.component, condition: write.condition, keys: symbols, value: value, bulk: keys,
-        searches: searches)
-    }
+    bulks[index].changes.append(change)
+    bulks[index].searches += searches.filter { !bulks[index].searches.contains($0) }
   }
 
   private func makeKeys(_ sorts: [Sort]) -> [SparsePrograms.Key] {
     sorts.map { sort in
       let symbol = elaborator.symbol("key", sort)
-      keys.insert(symbol)
+      openness.keys.insert(symbol)
       return SparsePrograms.Key(symbol: symbol, count: scope.count(of: sort))
     }
   }

@@ -26,6 +26,28 @@ struct SparseSearch: Hashable {
   /// What must be so in this case and does not depend on the keys.
   var known: [TermID: Bool]
   var ways: [Way]
+  /// The keys that are known, whatever the way.
+  var fixed: [TermID?] { ways[0].fixed }
+}
+
+/// Which terms depend on keys that are searched.
+final class Openness {
+  private let elaborator: Elaborator
+  var keys: Set<TermID>
+  private var known: [TermID: Bool] = [:]
+
+  init(_ elaborator: Elaborator, keys: Set<TermID> = []) {
+    self.elaborator = elaborator
+    self.keys = keys
+  }
+
+  func isOpen(_ term: TermID) -> Bool {
+    if keys.contains(term) { return true }
+    if let known = known[term] { return known }
+    let answer = elaborator[term].operands.contains(where: isOpen)
+    known[term] = answer
+    return answer
+  }
 }
 
 /// Takes a condition on some keys apart.

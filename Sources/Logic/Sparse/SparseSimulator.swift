@@ -112,7 +112,11 @@ public final class SparseSimulator {
       }
       if isViolated { return false }
     }
-    for change in program.changes where value(change.condition) != 0 { collect(change) }
+    for bulk in program.bulks { collect(bulk) }
+    for change in program.changes where value(change.condition) != 0 {
+      let key = pack(change.component, change.keys.map(value))
+      changes.append(Change(component: change.component, key: key, value: value(change.value)))
+    }
     last = program
     return true
   }
@@ -127,17 +131,17 @@ public final class SparseSimulator {
     for change in changes { put(change.component, change.key, change.value) }
   }
 
-  private func collect(_ change: SparsePrograms.Change) {
-    let component = change.component
-    guard !change.bulk.isEmpty else {
-      let key = pack(component, change.keys.map(value))
-      changes.append(Change(component: component, key: key, value: value(change.value)))
-      return
-    }
-    search(change.searches, change.bulk) {
-      let key = pack(component, change.keys.map(value))
-      let new = value(change.value)
-      if new != self[component, key] { changes.append(Change(component: component, key: key, value: new)) }
+  private func collect(_ bulk: SparsePrograms.Bulk) {
+    search(bulk.searches, bulk.keys) {
+      for change in bulk.changes where value(change.condition) != 0 {
+        let component = change.component
+        var key: UInt64 = 0
+        for (index, shift) in programs.shifts[component].enumerated() {
+          key |= value(change.keys[index]) &<< shift
+        }
+        let new = value(change.value)
+        if new != self[component, key] { changes.append(Change(component: component, key: key, value: new)) }
+      }
     }
   }
 
