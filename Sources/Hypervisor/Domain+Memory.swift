@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Interfaces
+import Synchronization
 
 /// The domain's memory: for the builder before the start, for the vCPUs afterwards.
 extension Domain {
@@ -36,6 +37,9 @@ extension Domain {
       for (index, byte) in code.enumerated() { page[Int(number) * 32 + index] = byte }
     }
   }
+
+  /// The frames that the domain has now: those that it gives back to the host, by its balloon, are not among them.
+  public var currentFrameCount: Int { currentFrames.load(ordering: .relaxed) }
 
   // MARK: Grant table
 

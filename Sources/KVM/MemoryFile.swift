@@ -27,6 +27,14 @@ public final class MemoryFile: @unchecked Sendable {
     self.byteCount = byteCount
   }
 
+  /// Gives pages back to the system: they are zero, and taken again when they are next touched, by whomever.
+  /// - Parameter range: bytes, both ends multiples of 4096.
+  /// - Returns: false if the system does not take them; then they hold what they held.
+  public func giveBack(_ range: Range<Int>) -> Bool {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
+    return madvise(base + range.lowerBound, range.count, MADV_REMOVE) == 0
+  }
+
   deinit {
     munmap(base, byteCount)
     close(descriptor)

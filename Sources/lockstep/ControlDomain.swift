@@ -64,6 +64,20 @@ struct Unpause: ParsableCommand {
   func run() throws { try domain.ask(.unpause) }
 }
 
+/// `lockstep mem-set`.
+struct SetMemory: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mem-set", abstract: "Ask a domain's guest to give memory back, or to take it again.",
+    discussion:
+      "The guest reads it in its store, memory/target; one that does not listen keeps what it has. What it has now is "
+      + "in lockstep list. What it gives back is free on the host.")
+  @OptionGroup var domain: DomainArgument
+  @Argument(help: "MiB, at most what its configuration says.")
+  var memory: Int
+
+  func run() throws { try domain.ask(.memory(memory)) }
+}
+
 /// `lockstep sysrq`.
 struct SystemRequest: ParsableCommand {
   static let configuration = CommandConfiguration(

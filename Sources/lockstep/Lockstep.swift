@@ -13,7 +13,7 @@ struct LockstepCommand: ParsableCommand {
       Verify.self, Explore.self, Export.self, BoundedModelCheck.self, Strengthen.self, Mutants.self,
       Conform.self, Bench.self, Run.self, ReplayTrace.self,
       ListDomains.self, ConsoleCommand.self, StoreCommand.self, ShutDown.self, Reboot.self,
-      Destroy.self, Pause.self, Unpause.self, SystemRequest.self, Simulate.self,
+      Destroy.self, Pause.self, Unpause.self, SystemRequest.self, SetMemory.self, Simulate.self,
       ImageCommand.self,
     ])
 }

@@ -15,7 +15,7 @@ struct RunLinuxTests {
   private func makeRAMDisk(_ scratch: Scratch, _ commands: [String], module: String? = nil) -> String {
     let names = [
       "mount", "insmod", "mkdir", "cat", "dd", "sync", "md5sum", "umount", "echo", "sleep", "ip", "chmod",
-      "udhcpc", "wget", "httpd",
+      "udhcpc", "wget", "httpd", "grep", "rm",
     ]
     let aliases = names.map { "\($0)() { /bin/busybox \($0) \"$@\"; }" }
     scratch.write(
@@ -53,6 +53,68 @@ struct RunLinuxTests {
     #expect(result.output.contains("good morning from init"))
     #expect(result.error.contains("lockstep: checked: Stream: "))
     #expect(result.error.contains("lockstep: checked: Shadow: ") && !result.error.contains("not checked"))
+  }
+
+  /// Memory of a process's memory files that the system holds, in MiB.
+  private func sharedMemory(_ child: ChildProcess) -> Int {
+    let lines = Program.contents("/proc/\(child.process)/status").split(separator: "\n")
+    let fields = lines.first { $0.hasPrefix("RssShmem:") }?.split(whereSeparator: \.isWhitespace) ?? []
+    return fields.count > 1 ? (Int(fields[1]) ?? 0) >> 10 : 0
+  }
+
+  @Test("gives memory back to the host by its balloon, and takes it again", .timeLimit(.minutes(5)))
+  func balloon() throws {
+    let scratch = Scratch()
+    let kernel = try #require(Requirement.linux)
+    let name = "balloon\(getpid())"
+    let info = "/sys/devices/system/xen_memory/xen_memory0/info/current_kb"
+    func waiting(for mebibytes: Int, _ word: String) -> String {
+      "while [ $(cat \(info)) != \(mebibytes << 10) ]; do sleep 0.2; done; echo \(word) $(grep MemTotal /proc/meminfo)"
+    }
+    // Memory that was never touched costs nothing: what is to come back is touched first.
+    let fill = "dd if=/dev/zero of=/full/file bs=1M count=140; rm /full/file"
+    let ramdisk = makeRAMDisk(
+      scratch,
+      [
+        "mkdir -p /dev /proc /sys /full", "mount -t devtmpfs dev /dev",
+        "mount -t tmpfs -o size=150M full /full",
+        "mount -t proc proc /proc", "mount -t sysfs sys /sys", fill,
+        "echo filled once",
+        waiting(for: 112, "shrunk"), waiting(for: 240, "grown"), fill, "echo filled again", "sleep 2",
+      ])
+    let file = scratch.write(
+      "linux.cfg",
+      """
+      kernel = '\(kernel)'
+      ramdisk = '\(ramdisk)'
+      name = '\(name)'
+      extra = 'console=hvc0 noreplace-smp nr_cpus=1 quiet'
+      memory = 256
+      """)
+    let child = ChildProcess(
+      Program.lockstep, ["run", file], input: .file(path: "/dev/null", flags: O_RDONLY),
+      output: .file(path: "\(scratch.path)/shown", flags: O_WRONLY | O_CREAT),
+      error: .file(path: "\(scratch.path)/errors", flags: O_WRONLY | O_CREAT))
+    func wait(for text: String) throws {
+      for _ in 0..<600 where !scratch.read("shown").contains(text) { usleep(100_000) }
+      try #require(scratch.read("shown").contains(text), "\(scratch.read("shown").suffix(1000))")
+    }
+    func setMemory(_ mebibytes: Int) -> Program.Result {
+      Program.run(Program.lockstep, ["mem-set", name, "\(mebibytes)"])
+    }
+    try wait(for: "filled once")
+    let full = sharedMemory(child)
+    #expect(full >= 140)
+    #expect(setMemory(112).end == .exited(0))
+    try wait(for: "shrunk MemTotal:")
+    let shrunk = sharedMemory(child)
+    #expect(shrunk <= full - 60, "\(full) MiB, then \(shrunk)")
+    #expect(Program.run(Program.lockstep, ["list"]).output.contains("  112  "))
+    #expect(setMemory(257).error.hasSuffix(" can have between 32 and 256 MiB, not 257\n"))
+    #expect(setMemory(240).end == .exited(0))
+    try wait(for: "filled again")
+    #expect(sharedMemory(child) >= shrunk + 60)
+    #expect(child.wait(seconds: 60) == .exited(0), "\(scratch.read("errors"))")
   }
 
   @Test(

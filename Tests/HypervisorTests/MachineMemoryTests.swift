@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Interfaces
 import Testing
 
@@ -43,6 +44,33 @@ struct MachineMemoryTests {
     #expect(throws: HostError.outOfFrames(needed: 5, free: 4)) { try memory.allocate(5, for: second) }
     #expect(memory.freeFrames == 4)
     #expect(try Set(memory.allocate(4, for: second)).count == 4)
+  }
+
+  @Test("a freed frame takes none of the system's memory until it is used again", arguments: [false, true])
+  func givesBack(allAtOnce: Bool) throws {
+    func isResident(_ frame: MachineFrame) -> Bool {
+      var state: UInt8 = 0xff
+      #expect(mincore(memory.bytes(of: frame), frameSize, &state) == 0)
+      return state & 1 != 0
+    }
+    let frames = try memory.allocate(8, for: first)
+    let others = try memory.allocate(8, for: second)
+    for frame in frames + others { memory.bytes(of: frame)?.storeBytes(of: 0x5a, as: UInt8.self) }
+    #expect(frames.allSatisfy(isResident))
+    #expect(memory.retain(frames[3], ownedBy: first))
+    if allAtOnce {
+      #expect(!memory.freeAll(ownedBy: first))
+    } else {
+      for (index, frame) in frames.enumerated() {
+        #expect(memory.free(frame, ownedBy: first) == (index != 3))
+      }
+    }
+    #expect(frames.map(isResident) == (0..<8).map { $0 == 3 })
+    #expect(others.allSatisfy(isResident))
+    #expect(memory.freeFrames == 64 - 8 - 1)
+    for frame in try memory.allocate(64 - 8 - 1, for: second) {
+      #expect(memory.bytes(of: frame)?.load(as: UInt8.self) == 0)
+    }
   }
 
   @Test("only the owner's unreferenced frame can be freed, and it is scrubbed before it is free")

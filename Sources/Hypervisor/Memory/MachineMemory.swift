@@ -9,7 +9,8 @@ import Synchronization
 ///
 /// The first `monitorFrameCount` frames are the monitor's: stubs, shadow tables, the machine-to-physical table.
 /// They have no owner, and nothing a guest names can reach them. All others are free or owned by one domain; a
-/// frame with references keeps its owner. A frame is scrubbed before it is free.
+/// frame with references keeps its owner. A frame's page is given back to the system before the frame is free: what is
+/// free is zero, and takes none of the system's memory.
 public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendable {
   /// Frames in all, the monitor's included. The first that is out of range.
   public let frameCount: Int
@@ -95,33 +96,54 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     return frames
   }
 
-  /// Takes a frame back: it is scrubbed, then free.
+  /// Takes a frame back: its page is given back, then it is free.
   ///
   /// The caller has made sure that no processor of the domain can reach it any more.
   /// - Returns: false, and nothing happens, unless `domain` owns the frame and it has no references.
   public func free(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
-    guard let index = guestIndex(frame) else { return false }
-    let disowned = state.withLock { state in
+    guard let index = guestIndex(frame), disown(index, domain) else { return false }
+    clear(index..<index + 1)
+    return true
+  }
+
+  /// Makes a frame nobody's, unless it has references or another owner.
+  private func disown(_ index: Int, _ domain: DomainID) -> Bool {
+    state.withLock { state in
       guard owner(at: index) == domain.rawValue, state.references[index] == 0 else {
         return false
       }
       setOwner(index, Self.nobody)
       return true
     }
-    guard disowned else { return false }
-    memset(base + index * frameSize, 0, frameSize)
-    machineToPhysical.invalidate(frame)
-    state.withLock { $0.free.append(UInt32(index)) }
-    return true
+  }
+
+  /// Scrubs frames that are nobody's; then they are free.
+  private func clear(_ frames: Range<Int>) {
+    guard !frames.isEmpty else { return }
+    let bytes = frames.lowerBound * frameSize..<frames.upperBound * frameSize
+    if !file.giveBack(bytes) { memset(base + bytes.lowerBound, 0, bytes.count) }
+    for index in frames { machineToPhysical.invalidate(MachineFrame(UInt64(index))) }
+    state.withLock { $0.free.append(contentsOf: frames.lazy.map(UInt32.init)) }
   }
 
   /// Takes back all frames of a domain that has ended.
   /// - Returns: false if some have references, and stay the domain's.
   func freeAll(ownedBy domain: DomainID) -> Bool {
     var all = true
+    // Frames that follow one another are given back in one piece.
+    var piece = 0..<0
     for index in monitorFrameCount..<frameCount where owner(at: index) == domain.rawValue {
-      if !free(MachineFrame(UInt64(index)), ownedBy: domain) { all = false }
+      guard disown(index, domain) else {
+        all = false
+        continue
+      }
+      if piece.upperBound != index {
+        clear(piece)
+        piece = index..<index
+      }
+      piece = piece.lowerBound..<index + 1
     }
+    clear(piece)
     return all
   }
 

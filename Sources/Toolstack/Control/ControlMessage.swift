@@ -11,6 +11,8 @@ public enum ControlRequest: Codable, Sendable, Hashable {
   case destroy
   case pause
   case unpause
+  /// Asks the guest, through the store, to have so many MiB and give back the rest.
+  case memory(Int)
   /// The guest kernel's SysRq key.
   case systemRequest(String)
   /// The node and all below it.
@@ -45,7 +47,7 @@ public struct ControlReply: Codable, Sendable, Hashable {
 public struct DomainStatus: Codable, Sendable, Hashable {
   public var name: String
   public var id: UInt16
-  /// MiB.
+  /// What it has now, in MiB.
   public var memory: Int
   public var vcpus: Int
   /// "running" or "paused".

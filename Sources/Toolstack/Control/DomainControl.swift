@@ -68,6 +68,7 @@ final class DomainControl: Controlled {
       present.withLock { $0.isPaused = pauses }
       if pauses { domain.pause() } else { domain.unpause() }
     case .shutdown(let how): return .reply(shutDown(domain, how))
+    case .memory(let mebibytes): return .reply(setMemory(domain, mebibytes))
     case .systemRequest(let key): return .reply(systemRequest(domain, key))
     case .console: return attach()
     case .storeWatch(let path):
@@ -104,7 +105,7 @@ final class DomainControl: Controlled {
   private func status(_ domain: Domain) -> DomainStatus {
     let since = present.withLock { $0.since }
     return DomainStatus(
-      name: configuration.name, id: domain.id.rawValue, memory: configuration.memory,
+      name: configuration.name, id: domain.id.rawValue, memory: domain.currentFrameCount >> 8,
       vcpus: configuration.vcpus, state: domain.isPaused ? "paused" : "running", seconds: Self.now - since,
       process: getpid())
   }
@@ -117,6 +118,19 @@ final class DomainControl: Controlled {
       return ControlReply(error: "a domain can be asked to poweroff, reboot or halt, not \"\(how)\"")
     }
     store.write(.home(of: domain.id) / "control/shutdown", how)
+    return ControlReply()
+  }
+
+  /// A guest that is given less than this is not helped by it, but killed.
+  private static let leastMemory = 32
+
+  /// Source: docs/misc/xenstore-paths.pandoc, `memory/target`, in KiB.
+  private func setMemory(_ domain: Domain, _ mebibytes: Int) -> ControlReply {
+    guard (Self.leastMemory...max(Self.leastMemory, configuration.memory)).contains(mebibytes) else {
+      let limits = "between \(Self.leastMemory) and \(configuration.memory) MiB"
+      return ControlReply(error: "domain \(configuration.name) can have \(limits), not \(mebibytes)")
+    }
+    store.write(.home(of: domain.id) / "memory/target", mebibytes << 10)
     return ControlReply()
   }
 

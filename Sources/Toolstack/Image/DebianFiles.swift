@@ -64,7 +64,7 @@ enum DebianFiles {
       hvc0::respawn:-/bin/sh
       ::ctrlaltdel:/sbin/reboot
       ::shutdown:/bin/sync
-      ::shutdown:/bin/umount -a -r
+      ::shutdown:/bin/umount -a -r -t ext4
 
       """
     ),
