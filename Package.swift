@@ -68,6 +68,7 @@ let package = Package(
     .executable(name: "FuzzShadow", targets: ["FuzzShadow"]),
     .executable(name: "FuzzSelfBalloon", targets: ["FuzzSelfBalloon"]),
     .executable(name: "FuzzDirtyLog", targets: ["FuzzDirtyLog"]),
+    .executable(name: "FuzzNetwork", targets: ["FuzzNetwork"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
     .library(name: "Machines", targets: ["Machines"]),
   ],
@@ -113,6 +114,11 @@ let package = Package(
     .target(
       name: "PlantedBugs", dependencies: ["Conformance", "Machines", "Interfaces"], path: "Tests/PlantedBugs",
       swiftSettings: fast + comparing),
+    // A guest without a processor: for tests of back ends, and for the fuzz target of one.
+    .target(
+      name: "FakeGuests", dependencies: ["Devices", "Machines", "Interfaces"], path: "Tests/FakeGuests",
+      swiftSettings: strict),
+    fuzzer("Network", ["FakeGuests", "CFuzzMain"]),
     fuzzer("Planted", ["PlantedBugs", "Conformance", "CFuzzMain"]),
 
     // The hypervisor: nothing here depends on Logic, Checker or Z3.
@@ -124,7 +130,7 @@ let package = Package(
       swiftSettings: testable),
     .target(
       name: "Devices", dependencies: ["CSlirp", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
-      swiftSettings: testable),
+      swiftSettings: testable + instrumented),
     .target(
       name: "Toolstack", dependencies: ["Devices", "Xenstore", "Hypervisor"],
       swiftSettings: testable),
@@ -148,7 +154,7 @@ let package = Package(
     tests("Conformance", ["Conformance", "PlantedBugs", "Machines", "Interfaces"], fixtures: ["Fixtures"]),
     tests("Hypervisor", ["Hypervisor", "KVM", "Machines", "Conformance", "PlantedBugs", "Interfaces"]),
     tests("Xenstore", ["Xenstore", "Machines", "Interfaces"]),
-    tests("Devices", ["Devices", "Xenstore", "Machines", "Interfaces"]),
+    tests("Devices", ["Devices", "FakeGuests", "Xenstore", "Machines", "Interfaces"]),
     tests(
       "Toolstack",
       ["Toolstack", "Hypervisor", "Xenstore", "Devices", "Conformance", "PlantedBugs", "Interfaces"]),

@@ -43,3 +43,4 @@ int FuzzShadow_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzSelfBalloon_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzBalloon_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzDirtyLog_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzNetwork_main(int argc, char **argv) { return run(argc, argv); }

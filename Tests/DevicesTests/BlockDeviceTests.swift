@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FakeGuests
 import Interfaces
 import Machines
 import Synchronization

@@ -1,76 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FakeGuests
 import Glibc
-import Interfaces
 import Machines
-import Synchronization
-import Xenstore
-
-@testable import Devices
-
-/// A guest's memory and grant table, on the real machines, without a processor: frame n is at n × 4096, frame 0 is
-/// the grant table's.
-final class FakeGuest: FrameOwnership, FrameMemory, GrantHost, @unchecked Sendable {
-  static let domain = DomainID(1)
-  let frameCount = 64
-  let base: UnsafeMutableRawPointer
-  let table: GrantTableGuest
-  private let lock = Mutex(())
-  private var tables: (any GrantTables)?
-  private(set) var references: [MachineFrame: Int] = [:]
-
-  init() {
-    base = .allocate(byteCount: frameCount * frameSize, alignment: frameSize)
-    base.initializeMemory(as: UInt8.self, repeating: 0, count: frameCount * frameSize)
-    table = GrantTableGuest(entries: base, frames: 1)
-    let tables = OptimisedMachinery().makeGrantTables(frames: self, memory: self)
-    _ = tables.addDomain(.host, maximumFrames: 0, maximumHandles: 64)
-    _ = tables.addDomain(Self.domain, maximumFrames: 1, maximumHandles: 64)
-    _ = tables.grow(Self.domain, entries: base)
-    self.tables = tables
-  }
-
-  deinit { base.deallocate() }
-
-  func page(_ frame: Int) -> UnsafeMutableRawBufferPointer {
-    UnsafeMutableRawBufferPointer(start: base + frame * frameSize, count: frameSize)
-  }
-
-  /// Grants a frame to the host under its own number.
-  func grant(_ frame: Int, readOnly: Bool = false) {
-    table.grantAccess(GrantReference(UInt32(frame)), to: .host, frame: UInt32(frame), readOnly: readOnly)
-  }
-
-  /// Frames that somebody still maps.
-  var mappedFrames: [UInt64] { references.filter { $0.value > 0 }.keys.map(\.rawValue).sorted() }
-
-  // MARK: the host's side
-
-  func withGrants<Result>(_ body: (any GrantTables) throws -> Result) rethrows -> Result {
-    try lock.withLock { _ in
-      guard let tables else { preconditionFailure("no tables") }
-      return try body(tables)
-    }
-  }
-
-  func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? {
-    frame.rawValue < UInt64(frameCount) ? base + Int(frame.rawValue) * frameSize : nil
-  }
-
-  func owner(of frame: MachineFrame) -> DomainID? { frame.rawValue < UInt64(frameCount) ? Self.domain : nil }
-
-  func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {
-    guard owner(of: frame) == domain else { return false }
-    references[frame, default: 0] += 1
-    return true
-  }
-
-  func isUnused(_ frame: MachineFrame) -> Bool { references[frame, default: 0] == 0 }
-
-  func release(_ frame: MachineFrame) { references[frame, default: 0] -= 1 }
-
-  func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool { false }
-}
 
 /// A file that is gone at the end.
 final class TemporaryFile {
