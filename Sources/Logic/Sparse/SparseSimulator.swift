@@ -3,7 +3,8 @@
 /// Runs a specification at a scope of any size: a state of which only what is not as it began is kept, and actions taken
 /// on it one by one. `Simulator` is faster, and has a register for every entry.
 ///
-/// It is used as a `Simulator` is: `run`, then `commit`. One simulator serves one thread.
+/// It is used as a `Simulator` is: `run`, then `commit`. One simulator serves one thread. `SparseAgreementTests` hold it to
+/// `Simulator`, action by action, on random states of every machine.
 public final class SparseSimulator {
   /// An entry that an action has changed.
   public struct Change: Sendable, Hashable {
