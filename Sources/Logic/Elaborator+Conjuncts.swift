@@ -4,9 +4,12 @@ extension Elaborator {
   /// Terms that together say the same as `term`: an "and" taken apart, and a status that is what no failed check
   /// makes it. What cannot hold is the constant "false" alone.
   public func conjuncts(of term: TermID) -> [TermID] {
+    if let known = parts[term] { return known }
     var conjunction = Conjunction(elaborator: self)
     conjunction.split(term)
-    return conjunction.isRefuted ? [no] : conjunction.found
+    let found = conjunction.isRefuted ? [no] : conjunction.found
+    parts[term] = found
+    return found
   }
 
   /// Whether a comparison cannot hold: the value is a choice, and all of what is chosen from is something else.
@@ -53,23 +56,24 @@ private struct Conjunction {
 
   /// (c ? x : y) = k is c and x = k where y = k cannot hold with "not c", and the same the other way round.
   private mutating func splitChoice(_ item: Term) -> Bool {
-    for (value, wanted) in [(0, 1), (1, 0)].map({ (item.operands[$0.0], item.operands[$0.1]) }) {
-      guard elaborator.constantValue(wanted) != nil, elaborator[value].operation == .ifThenElse else {
-        continue
-      }
-      let parts = elaborator[value].operands
-      let (condition, other) = (parts[0], elaborator.not(parts[0]))
-      let (first, second) = (elaborator.equal(parts[1], wanted), elaborator.equal(parts[2], wanted))
-      if cannotHold(first, with: condition) {
-        split(other)
-        split(second)
-        return true
-      }
-      if cannotHold(second, with: other) {
-        split(condition)
-        split(first)
-        return true
-      }
+    splitChoice(item.operands[0], is: item.operands[1]) || splitChoice(item.operands[1], is: item.operands[0])
+  }
+
+  private mutating func splitChoice(_ value: TermID, is wanted: TermID) -> Bool {
+    let choice = elaborator[value]
+    guard choice.operation == .ifThenElse, elaborator.constantValue(wanted) != nil else { return false }
+    let parts = choice.operands
+    let (condition, other) = (parts[0], elaborator.not(parts[0]))
+    let (first, second) = (elaborator.equal(parts[1], wanted), elaborator.equal(parts[2], wanted))
+    if cannotHold(first, with: condition) {
+      split(other)
+      split(second)
+      return true
+    }
+    if cannotHold(second, with: other) {
+      split(condition)
+      split(first)
+      return true
     }
     return false
   }

@@ -8,9 +8,11 @@ public final class Elaborator {
   public let scope: Scope
   public private(set) var terms: [Term] = []
   public private(set) var symbols: [Symbol] = []
-  private var known: [Term: TermID] = [:]
+  private var known = TermTable()
   /// Comparisons that were looked into, and whether they cannot hold.
   var impossible: [TermID: Bool] = [:]
+  /// Terms that were taken apart.
+  var parts: [TermID: [TermID]] = [:]
 
   public init(_ specification: Specification, scope: Scope) {
     self.specification = specification
@@ -26,11 +28,8 @@ public final class Elaborator {
 
   func intern(_ operation: Term.Operation, width: Int, isBit: Bool, _ operands: [TermID] = []) -> TermID {
     let term = Term(operation: operation, width: width, isBit: isBit, operands: operands)
-    if let id = known[term] { return id }
-    let id = TermID(terms.count)
-    terms.append(term)
-    known[term] = id
-    return id
+    if let id = known.add(term, to: &terms) { return id }
+    return TermID(terms.count - 1)
   }
 
   /// A new free constant of a sort.

@@ -4,9 +4,6 @@ import Logic
 
 /// Tries to kill the mutants of a subject, the cheapest way first.
 public struct MutantTrial: Sendable {
-  /// Says which theorem a mutant breaks, if it breaks one: how other engines take part.
-  public typealias Prover = @Sendable (Specification) -> String?
-
   public let subject: Subject
   public let original: Specification
   /// Where mutants are looked for, one after another until they are found: smallest first, for most die anywhere.
@@ -20,15 +17,13 @@ public struct MutantTrial: Sendable {
   /// Distinct states, at each scope, of one that is listed as no bug: what is near is enough to contradict the list.
   public var listedStates = 10_000
   public var memoryLimit = 2 << 30
-  public var prover: Prover?
 
   /// - Throws: if the subject does not make sense as a specification, or breaks a rule itself at one of the scopes: every
   ///   mutant would seem to be killed there.
-  public init(_ subject: Subject, scope: Scope? = nil, prover: Prover? = nil) throws(SpecificationError) {
+  public init(_ subject: Subject, scope: Scope? = nil) throws(SpecificationError) {
     self.subject = subject
     let given = scope.map { [$0] } ?? (subject.scopes.isEmpty ? [.small] : subject.scopes)
     everyday = given[0]
-    self.prover = prover
     original = try subject.make().trace()
     scopes = try Self.smallestFirst(given, original)
   }
@@ -71,14 +66,30 @@ public struct MutantTrial: Sendable {
   }
 
   /// Killed at the first scope at which it is; equivalent only if it is at all, of which the largest is told of.
+  ///
+  /// After the smallest scope its own rules are asked at all others before it is compared at any: to compare is to
+  /// compile twice as much.
   private func outcomeAnywhere(of mutant: Mutant) throws(SpecificationError) -> MutantVerdict.Result {
+    if original.isSame(as: mutant.specification) {
+      return .equivalent("the same next-state function", isProven: true)
+    }
+    let isListed = subject.equivalents.contains { $0.name == mutant.name }
+    let states = isListed ? listedStates : quickStates
     var worst: MutantVerdict.Result?
-    for scope in scopes {
-      let result = try outcome(of: mutant, at: scope)
-      switch result {
-      case .killed: return result
-      case .survived: worst = result
-      case .equivalent:
+    for scopes in [scopes.prefix(1), scopes.dropFirst()] {
+      var alone: [Exploration] = []
+      for scope in scopes {
+        let found = try explore(mutant.specification, states, at: scope)
+        if let killed = killed(found, reachingAll: scope == everyday) { return killed }
+        alone.append(found)
+      }
+      guard let comparison = mutant.specification.compared(with: original) else {
+        worst = .survived("its variables or actions are not the original's")
+        continue
+      }
+      for (scope, alone) in zip(scopes, alone) {
+        let result = try outcome(of: mutant, comparison, at: scope, alone, isListed: isListed)
+        if case .killed = result { return result }
         if case .survived = worst { continue }
         worst = result
       }
@@ -86,40 +97,21 @@ public struct MutantTrial: Sendable {
     return worst ?? .survived("there is no scope to look at")
   }
 
-  private func outcome(of mutant: Mutant, at scope: Scope) throws(SpecificationError)
-    -> MutantVerdict.Result
-  {
-    let owesWitnesses = scope == everyday
-    let isListed = subject.equivalents.contains { $0.name == mutant.name }
-    let quickStates = isListed ? listedStates : self.quickStates
-    if original.isSame(as: mutant.specification) {
-      return .equivalent("the same next-state function", isProven: true)
-    }
-    let quick = try explore(mutant.specification, quickStates, at: scope)
-    if let killed = killed(quick, reachingAll: owesWitnesses) { return killed }
-    let comparison = mutant.specification.compared(with: original)
-    var beside: Exploration?
-    if let comparison {
-      let found = try explore(comparison.specification, quickStates, at: scope)
-      if let killed = killed(found, comparison) { return killed }
-      beside = found
-    }
-    if let theorem = prover?(mutant.specification) { return .killed(.theorem(theorem), depth: nil) }
-    if case .outOfStates = quick.outcome, !isListed {
-      let all = try explore(mutant.specification, allStates, at: scope)
-      if let killed = killed(all, reachingAll: owesWitnesses) { return killed }
-      if let comparison {
-        let found = try explore(comparison.specification, allStates, at: scope)
-        if let killed = killed(found, comparison) { return killed }
-        beside = found
-      }
-    }
-    return unkilled(beside, at: scope)
+  /// What becomes of a mutant that nothing noticed in its first states, where it is compared.
+  private func outcome(
+    of mutant: Mutant, _ comparison: Comparison, at scope: Scope, _ alone: Exploration, isListed: Bool
+  ) throws(SpecificationError) -> MutantVerdict.Result {
+    let beside = try explore(comparison.specification, isListed ? listedStates : quickStates, at: scope)
+    if let killed = killed(beside, comparison) { return killed }
+    guard case .outOfStates = alone.outcome, !isListed else { return unkilled(beside, at: scope) }
+    let all = try explore(mutant.specification, allStates, at: scope)
+    if let killed = killed(all, reachingAll: scope == everyday) { return killed }
+    let allBeside = try explore(comparison.specification, allStates, at: scope)
+    return killed(allBeside, comparison) ?? unkilled(allBeside, at: scope)
   }
 
   /// What to say of a mutant that nothing noticed.
-  private func unkilled(_ beside: Exploration?, at scope: Scope) -> MutantVerdict.Result {
-    guard let beside else { return .survived("its variables or actions are not the original's") }
+  private func unkilled(_ beside: Exploration, at scope: Scope) -> MutantVerdict.Result {
     let differences = beside.witnesses.filter { $0.isReached && $0.name.hasPrefix(Comparison.differs) }
     if let first = differences.first {
       return .survived(String(first.name.dropFirst(Comparison.differs.count)))

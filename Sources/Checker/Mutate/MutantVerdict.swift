@@ -12,8 +12,6 @@ public struct MutantVerdict: Sendable, Codable {
     case answer(action: String)
     /// Something that must be reachable is not.
     case witness(String)
-    /// A proof that does not close any more.
-    case theorem(String)
   }
 
   public enum Result: Sendable, Codable {
@@ -48,7 +46,6 @@ extension MutantVerdict.Killer: CustomStringConvertible {
     case .guarded(let place): place
     case .answer(let action): "answer of \(action)"
     case .witness(let name): "never: \(name)"
-    case .theorem(let name): "theorem: \(name)"
     }
   }
 
@@ -58,7 +55,7 @@ extension MutantVerdict.Killer: CustomStringConvertible {
     case .invariant(let own, let rule): own == name || rule == name
     case .guarded(let place): place.hasPrefix(name + ":")
     case .answer(let action): action == name
-    case .witness(let own), .theorem(let own): own == name
+    case .witness(let own): own == name
     }
   }
 }

@@ -4,6 +4,8 @@ import Interfaces
 import Logic
 import Specs
 
+private let statuses = Cases<BalloonStatus>()
+
 /// The names of the specification of a host's memory, as numbers, at a scope that a trial runs at.
 final class HostMemoryModel: Sendable {
   let domains: Int
@@ -84,7 +86,7 @@ final class HostMemoryModel: Sendable {
   }
 
   static func result(_ status: BalloonStatus) -> UInt64 {
-    UInt64(BalloonStatus.allCases.firstIndex(of: status) ?? 0)
+    statuses.number(of: status)
   }
 }
 

@@ -4,6 +4,8 @@ import Interfaces
 import Logic
 import Specs
 
+private let statuses = Cases<EventStatus>()
+
 /// The names of the event channels' specification, as numbers, at one scope.
 final class EventsModel: Sendable {
   let programs: ProgramSet
@@ -94,7 +96,7 @@ final class EventsModel: Sendable {
 
   /// What an action answers where the machine answers a status.
   static func result(_ status: EventStatus) -> UInt64 {
-    UInt64(EventStatus.allCases.firstIndex(of: status) ?? 0)
+    statuses.number(of: status)
   }
 }
 

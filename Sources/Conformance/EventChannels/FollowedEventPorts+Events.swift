@@ -5,6 +5,8 @@ import Logic
 import Machines
 import Specs
 
+private let deliverySteps = Cases<DeliveryStep>()
+
 extension FollowedEventPorts {
   public func send(_ port: EventPort, by domain: DomainID) -> EventStatus {
     tap.begin()
@@ -117,6 +119,6 @@ extension FollowedEventPorts {
   }
 
   private func isDelivering(_ step: DeliveryStep) -> Bool {
-    DeliveryStep.allCases[Int(simulator[model.deliveryStep])] == step
+    deliverySteps[simulator[model.deliveryStep]] == step
   }
 }

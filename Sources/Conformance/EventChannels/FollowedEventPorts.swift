@@ -13,6 +13,8 @@ import Logic
 import Machines
 import Specs
 
+private let kinds = Cases<ChannelKind>()
+
 /// Where a domain's words lie.
 struct EventHome {
   var sharedInfo: UnsafeMutableRawPointer
@@ -166,7 +168,7 @@ public final class FollowedEventPorts: EventPorts {
   func isThere(_ d: UInt64) -> Bool { simulator[model.isThere + Int(d)] == 1 }
   func isReady(_ d: UInt64, _ v: UInt64) -> Bool { simulator[model.isReady + model.vcpu(d, v)] == 1 }
   func kind(_ d: UInt64, _ p: UInt64) -> ChannelKind {
-    ChannelKind.allCases[Int(simulator[model.kind + model.port(d, p)])]
+    kinds[simulator[model.kind + model.port(d, p)]]
   }
   func isNumber(_ d: UInt64, _ p: UInt64) -> Bool { p != 0 && Int(p) < homes[Int(d)]?.portCount ?? 0 }
 

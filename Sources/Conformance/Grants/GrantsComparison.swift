@@ -7,6 +7,8 @@ import Logic
 import Machines
 import Specs
 
+private let stages = Cases<Life>()
+
 extension FollowedGrantTables {
   /// Compares the entry that a call named, by the names of the model: whether it is there, its pins, and, if it has
   /// any, its frame and grantee.
@@ -56,7 +58,7 @@ extension FollowedGrantTables {
   }
 
   private func compareLife(_ d: Int, _ domain: DomainID) throws(Divergence) {
-    let expected = Life.allCases[Int(simulator.registers[model.life + d])]
+    let expected = stages[simulator.registers[model.life + d]]
     let found: Life =
       switch inner.life(of: domain) {
       case .absent: .absent

@@ -5,6 +5,8 @@ import Logic
 import Machines
 import Specs
 
+private let sights = Cases<Sight>()
+
 /// What an operation has done so far, as its accesses show it.
 struct RingProgress: Hashable {
   var operation: RingOperation
@@ -30,7 +32,7 @@ struct RingProgress: Hashable {
   mutating func follow(_ action: Int, in model: RingModel, value: UInt32, results: [UInt64]) {
     switch action {
     case model.look, model.recheck:
-      sight = results.first.flatMap { Sight.allCases[Int($0)] }
+      sight = results.first.map { sights[$0] }
       if sight != .nonsense { own.known = value }
     case model.take:
       takes += 1

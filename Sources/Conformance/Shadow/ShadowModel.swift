@@ -5,6 +5,8 @@ import Logic
 import Machines
 import Specs
 
+private let policies = Cases<SyncPolicy>()
+
 /// How many of each thing a comparison of shadow page tables has.
 struct ShadowSizes: Sendable, Hashable {
   /// Frames of the domain's memory. The model has one more, which stands for all frames that the machine does not know.
@@ -118,7 +120,7 @@ final class ShadowModel: ShadowNames {
       case .all: .all
       case .none: .none
       }
-    return UInt64(SyncPolicy.allCases.firstIndex(of: choice) ?? 0)
+    return policies.number(of: choice)
   }
 
   // MARK: Indices

@@ -5,6 +5,8 @@ import Logic
 import Machines
 import Specs
 
+private let sights = Cases<Sight>()
+
 /// Where a side stands by the specification, with 32 bits.
 struct StreamPositions: Hashable {
   /// The next byte that it moves.
@@ -50,7 +52,7 @@ struct StreamProgress: Hashable {
   mutating func follow(_ action: Int, in model: StreamModel, value: UInt32, results: [UInt64]) {
     switch action {
     case model.look:
-      sight = results.first.flatMap { Sight.allCases[Int($0)] }
+      sight = results.first.map { sights[$0] }
       if sight != .nonsense { own.known = value }
     case model.read, model.write:
       moved += 1
