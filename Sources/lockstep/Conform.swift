@@ -38,6 +38,12 @@ struct Conform: ParsableCommand {
     let holds: Bool
   }
 
+  /// A comparison that is still to be made.
+  private struct Comparison: Sendable {
+    let isLong: Bool
+    let run: @Sendable () throws -> Outcome
+  }
+
   func run() throws {
     guard random >= 1 else { throw CouldNotRun("--random \(random): at least 1 operation") }
     guard threads >= 1 else { throw CouldNotRun("--threads \(threads): at least 1") }
@@ -49,8 +55,12 @@ struct Conform: ParsableCommand {
     }
     let comparisons = compared.flatMap { self.comparisons(of: $0, line) }
     let output = OrderedOutput(line)
-    let outcomes = Workers.map(comparisons.count, threads: threads, prepare: {}) { _, index in
-      let outcome = Result { try comparisons[index]() }
+    let order =
+      comparisons.indices.filter { comparisons[$0].isLong }
+      + comparisons.indices.filter { !comparisons[$0].isLong }
+    let outcomes = Workers.map(order.count, threads: threads, prepare: {}) { _, place in
+      let index = order[place]
+      let outcome = Result { try comparisons[index].run() }
       output.put((try? outcome.get().text) ?? "", at: index)
       return outcome
     }
@@ -59,14 +69,14 @@ struct Conform: ParsableCommand {
 
   /// Everything that is compared of one machine.
   private func comparisons(of machine: ComparedMachine, _ line: ProgressLine)
-    -> [@Sendable () throws -> Outcome]
+    -> [Comparison]
   {
     let exhaustive = (randomOnly ? [] : machine.exhaustive).map { comparison in
-      { @Sendable in try self.exhaustive(comparison, of: machine, line) }
+      Comparison(isLong: comparison.isLong) { try self.exhaustive(comparison, of: machine, line) }
     }
     return exhaustive
       + machine.fuzzTarget.trials.indices.map { index in
-        { @Sendable in try self.random(index, of: machine.fuzzTarget, line) }
+        Comparison(isLong: false) { try self.random(index, of: machine.fuzzTarget, line) }
       }
   }
 

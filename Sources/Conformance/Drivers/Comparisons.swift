@@ -6,8 +6,13 @@ import Machines
 public struct ExhaustiveComparison: Sendable {
   /// Compares; the observer is told now and then how far it is.
   public let run: @Sendable (_ progress: ExhaustiveProgress.Observer?) -> ExhaustiveReport
+  /// Whether it takes longer than all others together: it is begun first, so that nobody waits for it alone.
+  public let isLong: Bool
 
-  init(_ run: @escaping @Sendable (ExhaustiveProgress.Observer?) -> ExhaustiveReport) { self.run = run }
+  init(isLong: Bool = false, _ run: @escaping @Sendable (ExhaustiveProgress.Observer?) -> ExhaustiveReport) {
+    self.run = run
+    self.isLong = isLong
+  }
 
   /// Both sides of rings of one and of two slots, with a peer that stores what it likes and one that does not.
   static let rings = [true, false].flatMap { hostile in
@@ -49,7 +54,9 @@ public struct ExhaustiveComparison: Sendable {
     ExhaustiveComparison { HostMemoryExploration(scope).run(progress: $0) }
   }
 
-  static let grantTables = [ExhaustiveComparison { GrantsExploration().run(progress: $0) }]
+  static let grantTables = [
+    ExhaustiveComparison(isLong: true) { GrantsExploration().run(progress: $0) }
+  ]
 
   static let shadows = ShadowExplorationScope.all.map { scope in
     ExhaustiveComparison { ShadowExploration(scope).run(progress: $0) }
