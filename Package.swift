@@ -73,9 +73,7 @@ let package = Package(
     .library(name: "Machines", targets: ["Machines"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    // `explore --serve` alone uses it.
-    .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     .systemLibrary(
@@ -83,6 +81,10 @@ let package = Package(
     .systemLibrary(name: "CKVM", path: "Sources/CKVM"),
     // Without its pkg-config file, which asks for glib's: no header of glib's is needed.
     .systemLibrary(name: "CSlirp", path: "Sources/CSlirp", providers: [.apt(["libslirp-dev"])]),
+    // The pages of `explore --serve`.
+    .systemLibrary(
+      name: "CMicroHTTP", path: "Sources/CMicroHTTP", pkgConfig: "libmicrohttpd",
+      providers: [.apt(["libmicrohttpd-dev"])]),
     .target(name: "CFuzzMain", path: "Fuzz/Driver"),
 
     // What the two sides share, and the optimised side. No dependencies: they also build as Embedded Swift.
@@ -139,10 +141,8 @@ let package = Package(
       name: "lockstep",
       dependencies: [
         "Toolstack", "Devices", "Hypervisor", "Machines", "Interfaces", "Conformance", "Proofs", "Specs",
-        "Checker",
+        "Checker", "CMicroHTTP",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "FlyingFox", package: "FlyingFox"),
-        .product(name: "FlyingSocks", package: "FlyingFox"),
       ],
       swiftSettings: strict),
 

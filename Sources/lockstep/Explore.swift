@@ -80,23 +80,12 @@ struct Explore: ParsableCommand {
     guard let port = UInt16(exactly: port ?? 0) else { throw CouldNotRun("--port: from 0 to 65535") }
     let specification = try subject.specification(mutant: mutant)
     let scopes = try subject.scopes(scope)
-    let failure = Mutex<String?>(nil)
-    let end = DispatchSemaphore(value: 0)
-    Task {
-      do {
-        try await ExploreServer(specification, scopes: scopes, port: port).run {
-          print("\(specification.name) is to be walked through at \($0); Ctrl-C ends this")
-          fflush(nil)
-        } isOver: {
-          Interruption.wanted
-        }
-      } catch {
-        failure.withLock { $0 = "\(error)" }
-      }
-      end.signal()
-    }
-    end.wait()
-    if let failure = failure.withLock({ $0 }) { throw CouldNotRun("--serve: \(failure)") }
+    let pages = try ExploreServer(specification, scopes: scopes)
+    let server = try LoopbackServer(port: port) { pages.answer(to: $0) }
+    print(
+      "\(specification.name) is to be walked through at http://127.0.0.1:\(server.port)/; Ctrl-C ends this")
+    fflush(nil)
+    while !Interruption.wanted { Thread.sleep(forTimeInterval: 0.1) }
   }
 
   /// Whether all that must come about does.

@@ -1,88 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Checker
-import FlyingFox
-import FlyingSocks
 import Foundation
 import Logic
+import Synchronization
 
-/// Serves one machine's walk to browsers of this computer: a page, and the answers that it asks for. Nothing is kept
-/// between two requests but the compiled machine.
-struct ExploreServer {
-  private let walker: Walker
-  private let server: HTTPServer
+/// One machine's walk for browsers of this computer: a page, and the answers that it asks for. Nothing is kept between
+/// two requests but the compiled machine.
+final class ExploreServer: Sendable {
+  private let walker: Mutex<Walker>
 
-  /// - Parameter port: 0 for any that is free.
-  init(_ specification: Specification, scopes: [Scope], port: UInt16) throws {
-    walker = try Walker(specification, scopes)
-    // The loopback address: nobody else's computer reaches it.
-    server = HTTPServer(address: try .inet(ip4: "127.0.0.1", port: port), logger: .disabled)
+  init(_ specification: Specification, scopes: [Scope]) throws(SpecificationError) {
+    walker = Mutex(try Walker(specification, scopes))
   }
 
-  /// Serves until `isOver`.
-  /// - Parameter ready: told the page's address.
-  func run(ready: @escaping @Sendable (String) -> Void, isOver: @escaping @Sendable () -> Bool) async throws {
-    await addRoutes()
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { [server] in
-        // Closing the socket is how it is told to stop.
-        do { try await server.run() } catch { if !isOver() { throw error } }
-      }
-      group.addTask { [server] in
-        try await server.waitUntilListening()
-        if case .ip4(_, let port) = await server.listeningAddress { ready("http://127.0.0.1:\(port)/") }
-        while !isOver() { try await Task.sleep(for: .milliseconds(100)) }
-        await server.stop()
-      }
-      try await group.next()
-      group.cancelAll()
-    }
-  }
-
-  private func addRoutes() async {
-    let files = [
-      ("/", "text/html", ExplorePage.html), ("/page.css", "text/css", ExplorePage.style),
-      ("/page.js", "text/javascript", ExplorePage.script),
-    ]
-    for (path, type, text) in files {
-      await server.appendRoute(HTTPRoute(stringLiteral: "GET \(path)")) { request in
-        guard Self.isLocal(request) else { return Self.refusal(.forbidden, "not a name of this computer") }
-        return Self.answer(type, Data(text.utf8))
-      }
-    }
-    await server.appendRoute("GET /machine") { [walker] request in
-      try await Self.answering(request) { _ in try await walker.machine }
-    }
-    await server.appendRoute("POST /walk") { [walker] request in
-      try await Self.answering(request) { data in
-        try await walker.view(try Self.decode(Walker.Place.self, data))
-      }
-    }
-    await server.appendRoute("POST /read") { [walker] request in
-      try await Self.answering(request) { data in
-        try await walker.read(try Self.decode(Walker.Written.self, data))
-      }
-    }
-  }
-
-  // MARK: Requests
-
-  /// The most that a request may bring, in bytes.
-  private static let largestBody = 1 << 20
-
-  private static func answering(
-    _ request: HTTPRequest, _ answer: (Data) async throws -> Data
-  ) async throws -> HTTPResponse {
-    guard isLocal(request) else { return refusal(.forbidden, "not a name of this computer") }
-    guard (request.bodySequence.count ?? .max) <= largestBody else {
-      return refusal(.payloadTooLarge, "more than 1 MiB")
-    }
+  func answer(to request: LoopbackServer.Request) -> LoopbackServer.Answer {
+    guard Self.isLocal(request) else { return Self.refusal(403, "not a name of this computer") }
     do {
-      return Self.answer("application/json", try await answer(try await request.bodyData))
+      switch (request.method, request.path) {
+      case ("GET", "/"): return Self.answer("text/html", Data(ExplorePage.html.utf8))
+      case ("GET", "/page.css"): return Self.answer("text/css", Data(ExplorePage.style.utf8))
+      case ("GET", "/page.js"): return Self.answer("text/javascript", Data(ExplorePage.script.utf8))
+      case ("GET", "/machine"): return try walking { try $0.machine }
+      case ("POST", "/walk"):
+        guard let body = request.body else { return Self.tooLarge }
+        return try walking { try $0.view(try Self.decode(Walker.Place.self, body)) }
+      case ("POST", "/read"):
+        guard let body = request.body else { return Self.tooLarge }
+        return try walking { try $0.read(try Self.decode(Walker.Written.self, body)) }
+      default: return Self.refusal(404, "nothing is served here")
+      }
+    } catch {
+      return Self.refusal(500, "\(error)")
+    }
+  }
+
+  private func walking(_ ask: (Walker) throws -> Data) throws -> LoopbackServer.Answer {
+    do {
+      return Self.answer("application/json", try walker.withLock { try ask($0) })
     } catch let error as WalkError {
-      return refusal(.badRequest, error.description)
+      return Self.refusal(400, error.description)
     } catch is DecodingError {
-      return refusal(.badRequest, "not what this page asks")
+      return Self.refusal(400, "not what this page asks")
     }
   }
 
@@ -92,32 +51,33 @@ struct ExploreServer {
 
   /// Whether the page was asked for by this computer's own names: another's name that leads here is some other page's
   /// attempt to read what is served.
-  private static func isLocal(_ request: HTTPRequest) -> Bool {
-    let host = request.headers[.host] ?? ""
-    let name = host.split(separator: ":").first ?? ""
+  private static func isLocal(_ request: LoopbackServer.Request) -> Bool {
+    let name = request.host.split(separator: ":").first ?? ""
     return name == "127.0.0.1" || name == "localhost"
   }
 
-  private static func answer(_ type: String, _ body: Data) -> HTTPResponse {
-    HTTPResponse(
-      statusCode: .ok,
+  private static func answer(_ type: String, _ body: Data) -> LoopbackServer.Answer {
+    LoopbackServer.Answer(
+      status: 200, type: "\(type); charset=utf-8", body: body,
       headers: [
-        .contentType: "\(type); charset=utf-8", HTTPHeader("Cache-Control"): "no-store",
-        HTTPHeader("X-Content-Type-Options"): "nosniff",
-        HTTPHeader("Content-Security-Policy"):
+        ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"),
+        (
+          "Content-Security-Policy",
           "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none';"
-          + " form-action 'none'; frame-ancestors 'none'",
-      ], body: body)
+            + " form-action 'none'; frame-ancestors 'none'"
+        ),
+      ])
   }
 
-  private static func refusal(_ status: HTTPStatusCode, _ reason: String) -> HTTPResponse {
-    HTTPResponse(
-      statusCode: status, headers: [.contentType: "text/plain; charset=utf-8"], body: Data(reason.utf8))
+  private static func refusal(_ status: UInt32, _ reason: String) -> LoopbackServer.Answer {
+    LoopbackServer.Answer(status: status, type: "text/plain; charset=utf-8", body: Data(reason.utf8))
   }
+
+  private static var tooLarge: LoopbackServer.Answer { refusal(413, "more than 1 MiB") }
 }
 
-/// The machine at its scopes; requests take turns.
-private actor Walker {
+/// The machine at its scopes.
+private struct Walker {
   /// Where a browser is.
   struct Place: Codable {
     let scope: Int
