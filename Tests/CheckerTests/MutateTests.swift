@@ -127,16 +127,6 @@ private let meter = Subject(
     let verdict = try verdicts(wrong)["lower: guard 1 dropped"]
     #expect(verdict?.passes == false)
   }
-
-  @Test("a theorem that does not close any more is a killer")
-  func prover() throws {
-    let trial = try MutantTrial(meter) { $0.name == "Meter" ? "closes" : nil }
-    let mutant = try #require(try Mutant.all(of: meter).first { $0.name == "glance: guard 1 dropped" })
-    guard case .killed(.theorem("closes"), _) = try trial.run(mutant).result else {
-      Issue.record("not killed by the theorem")
-      return
-    }
-  }
 }
 
 @Suite("Counterexamples") struct CounterexampleTests {
