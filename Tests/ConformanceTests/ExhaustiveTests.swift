@@ -3,6 +3,7 @@
 import Conformance
 import Testing
 
+/// Counts at the smaller scopes: `lockstep conform`, which `.ci/run` runs too, does all.
 @Suite("Exhaustive conformance") struct ExhaustiveTests {
   @Test("of byte streams: every state, every step")
   func streams() {
@@ -18,9 +19,9 @@ import Testing
 
   @Test("of event channels: every state between operations, every operation")
   func eventChannels() {
-    // By scope: states between operations, all states, operations made.
-    let expected = [(9318, 46894, 503_172), (2081, 18113, 79078), (3061, 13189, 104_074)]
-    for (scope, counts) in zip(EventsExplorationScope.all, expected) {
+    // By scope, but for the largest: states between operations, all states, operations made.
+    let expected = [(2081, 18113, 79078), (3061, 13189, 104_074)]
+    for (scope, counts) in zip(EventsExplorationScope.all.dropFirst(), expected) {
       let report = EventsExploration(scope).run()
       #expect(report.holds, "\(report)")
       #expect(report.states == counts.0 && report.reachable == counts.1, "\(report)")
@@ -28,18 +29,16 @@ import Testing
     }
   }
 
-  @Test("of rings of one slot: every state, every step")
+  @Test("of the front end of rings of one slot: every state, every step")
   func rings() {
-    let back = RingExploration(OptimisedBackSide.self, slots: 1, hostile: true).run(countsReachable: false)
     let front = RingExploration(OptimisedFrontSide.self, slots: 1, hostile: true).run(countsReachable: false)
-    #expect(back.holds && back.states == 200_704, "\(back)")
     #expect(front.holds && front.states == 29_184, "\(front)")
   }
 
   @Test("of a dirty log: every state, every access")
   func dirtyLog() {
-    // By scope: states that the log is driven to, all states, transitions.
-    let expected = [(14178, 61810, 345_509), (20743, 49107, 506_409)]
+    // By scope, the first: states that the log is driven to, all states, transitions.
+    let expected = [(14178, 61810, 345_509)]
     for (scope, counts) in zip(DirtyLogExplorationScope.all, expected) {
       let report = DirtyLogExploration(TappedDirtyLog.self, scope).run()
       #expect(report.holds, "\(report)")
