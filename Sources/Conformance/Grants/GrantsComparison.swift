@@ -7,8 +7,6 @@ import Logic
 import Machines
 import Specs
 
-private let stages = Cases<Life>()
-
 extension FollowedGrantTables {
   /// Compares the entry that a call named, by the names of the model: whether it is there, its pins, and, if it has
   /// any, its frame and grantee.
@@ -58,7 +56,7 @@ extension FollowedGrantTables {
   }
 
   private func compareLife(_ d: Int, _ domain: DomainID) throws(Divergence) {
-    let expected = stages[simulator.registers[model.life + d]]
+    let expected = GrantsModel.lives[simulator.registers[model.life + d]]
     let found: Life =
       switch inner.life(of: domain) {
       case .absent: .absent

@@ -13,8 +13,6 @@ import Logic
 import Machines
 import Specs
 
-private let stages = Cases<Life>()
-
 /// Compares grant tables with their specification, exhaustively at a small scope.
 public struct GrantsExploration {
   private let maker: GrantsMaker
@@ -125,7 +123,7 @@ private final class GrantsExplorationRun: ExhaustiveRun {
   }
 
   private func view(_ d: Int) -> GrantDomainView? {
-    let life = stages[registers[model.life + d]]
+    let life = GrantsModel.lives[registers[model.life + d]]
     if life == .absent { return nil }
     let place = model.entry(d, 0)
     let pins = (0..<4).map { Int(registers[model.pinCount + 4 * place + $0]) }

@@ -7,6 +7,8 @@ import Specs
 
 /// The names of the grant tables' specification, as numbers, at one scope.
 final class GrantsModel: Sendable {
+  static let lives = Cases<Life>()
+
   let programs: ProgramSet
   let domains, references, handles, frames: Int
   let map, mapIntoEntry, mapWithoutHandle, unmap, copyThroughGrant, copyThroughFrame, transfer, swap: Int

@@ -5,8 +5,6 @@ import Logic
 import Machines
 import Specs
 
-private let sights = Cases<Sight>()
-
 /// What an operation has done so far, as its accesses show it.
 struct RingProgress: Hashable {
   var operation: RingOperation
@@ -32,7 +30,7 @@ struct RingProgress: Hashable {
   mutating func follow(_ action: Int, in model: RingModel, value: UInt32, results: [UInt64]) {
     switch action {
     case model.look, model.recheck:
-      sight = results.first.map { sights[$0] }
+      sight = results.first.map { RingModel.sights[$0] }
       if sight != .nonsense { own.known = value }
     case model.take:
       takes += 1

@@ -8,8 +8,6 @@ import Logic
 import Machines
 import Specs
 
-private let steps = Cases<Step>()
-
 /// Compares one side of a ring with its specification, exhaustively at a small scope.
 public struct RingExploration<Side: RingSide> {
   private let slots: Int
@@ -88,7 +86,7 @@ private final class ExploredRing<Side: RingSide>: ExploredSide {
   }
 
   private func value(_ registers: [Int]) -> UInt64 { oracle.simulator.registers[registers[end]] }
-  private var step: Step { steps[value(model.step)] }
+  private var step: Step { RingModel.steps[value(model.step)] }
 
   /// The side's indices with 32 bits, such that they wrap at 2³² when those of the specification wrap.
   private var lifted: RingIndices {

@@ -5,8 +5,6 @@ import Logic
 import Machines
 import Specs
 
-private let steps = Cases<Step>()
-
 /// The memory that a followed side really reaches, and what happens around it.
 protocol RingSurroundings: AnyObject {
   /// Something may happen before each access.
@@ -45,7 +43,7 @@ final class RingFollower: RingAccesses {
   }
 
   /// Where the side stands in its protocol, by the specification.
-  var step: Step { steps[oracle.simulator[model.step[Int(end.rawValue)]]] }
+  var step: Step { RingModel.steps[oracle.simulator[model.step[Int(end.rawValue)]]] }
 
   /// Runs an operation of the implementation and checks how it ends.
   func follow<Side: RingSide>(

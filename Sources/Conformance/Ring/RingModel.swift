@@ -21,6 +21,9 @@ enum RingAccess: Hashable {
 
 /// The names of the specification's states and actions, as numbers.
 final class RingModel: Sendable {
+  static let steps = Cases<Step>()
+  static let sights = Cases<Sight>()
+
   let programs: ProgramSet
   let put, publish, loadEvent, look, take, ask, recheck, wake, fence: Int
   let drainMessage, drainProducer, drainEvent: Int

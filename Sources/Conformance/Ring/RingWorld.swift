@@ -8,8 +8,6 @@ import Logic
 import Machines
 import Specs
 
-private let steps = Cases<Step>()
-
 /// A ring whose shared memory is the specification's.
 final class RingWorld: RingSurroundings {
   static let indexBits = 8
@@ -58,7 +56,7 @@ final class RingWorld: RingSurroundings {
     let peer = end.peer.rawValue
     if kind < 4 { return _ = oracle.attempt(drains[choices.pick(3)], peer) }
     if isHostile, kind < 6 { return scribble() }
-    switch steps[oracle.simulator[model.step[Int(peer)]]] {
+    switch RingModel.steps[oracle.simulator[model.step[Int(peer)]]] {
     case .idle: oracle.attempt(whenIdle[choices.pick(whenIdle.count)], peer)
     case .published, .asked:
       for drain in drains { while oracle.attempt(drain, peer) {} }

@@ -104,30 +104,12 @@ extension FollowedShadowTables {
     loads[GuestPlace(table: table, slot: slot)] ?? tap.peek(table, slot)
   }
 
-  /// What the guest's own tables make of an access: the outcome of its fault, where `resume` stands for every one by which
-  /// the guest gets on.
+  /// What the guest's own tables, as the operation has read them, make of an access.
   private func verdict(_ address: VirtualAddress, _ error: PageFault, _ root: UInt64?) -> ShadowOutcome {
-    guard address.isGuests, var table = root.map({ MachineFrame($0) }) else {
-      return .reflect(present: error.contains(.present))
+    ShadowOutcome.verdict(address, error, root: root.map { MachineFrame($0) }, entry: read) {
+      let target = model.frame($0)
+      return (state.mayMap(target), state.mayWrite(target))
     }
-    var isDenied = false
-    for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) {
-      let found = read(table, address.slot(at: level))
-      guard found.isPresent else { return .reflect(present: false) }
-      let target = model.frame(found.frame)
-      let isAllowed =
-        level == 0 ? state.mayMap(target) : state.mayWrite(target) && !found.has(EntryBits.large)
-      guard isAllowed else { return .refuse(level: level, entry: found) }
-      isDenied =
-        isDenied || error.contains(.write) && !found.has(EntryBits.writable)
-        || error.contains(.user) && !found.has(EntryBits.user)
-        || error.contains(.fetch) && found.has(EntryBits.noExecute)
-      if level == 0, !isDenied, error.contains(.write), !state.mayWrite(target) {
-        return .refuse(level: level, entry: found)
-      }
-      table = found.frame
-    }
-    return isDenied ? .reflect(present: true) : .resume
   }
 
   func fault(at address: VirtualAddress, _ error: PageFault, on vcpu: Int) -> ShadowOutcome {
@@ -157,7 +139,7 @@ extension FollowedShadowTables {
     return perform {
       inner.allowStore(at: address, on: vcpu, isTable: isTable)
     } _: { isAllowed throws(Divergence) in
-      var expected = verdict(address, PageFault(), root) == .resume && address.isGuests && root != nil
+      var expected = verdict(address, PageFault(), root) == .resume
       var table = MachineFrame(root ?? 0)
       for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) where expected {
         let entry = read(table, address.slot(at: level))

@@ -153,7 +153,7 @@ struct HostShadowState {
   func exists(_ table: UInt64, _ level: Int) -> Bool {
     simulator[model.exists, simulator.pack(model.exists, table, UInt64(level))] == 1
   }
-  func sync(_ frame: UInt64) -> Sync { Sync.allCases[Int(simulator[model.sync, frame])] }
+  func sync(_ frame: UInt64) -> Sync { ShadowActions.syncs[simulator[model.sync, frame]] }
   func mayWrite(_ frame: UInt64) -> Bool { simulator[model.writes, frame] == 1 }
   func mayMap(_ frame: UInt64) -> Bool { simulator[model.maps, frame] == 1 }
   func isPinned(_ frame: UInt64) -> Bool { simulator[model.pinned, frame] == 1 }

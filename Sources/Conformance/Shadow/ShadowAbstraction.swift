@@ -17,8 +17,6 @@ import Logic
 import Machines
 import Specs
 
-private let syncs = Cases<Sync>()
-
 /// Makes the specification's state from the machine's.
 final class ShadowAbstraction {
   private let model: ShadowModel
@@ -61,7 +59,7 @@ final class ShadowAbstraction {
     state[model.pinned + Int(f)] = tables.isPinned(frame) ? 1 : 0
     let sync: Sync =
       tables.isOutOfSync(frame) ? .outOfSync : tables.isTable(frame) ? .inSync : .plain
-    state[model.sync + Int(f)] = syncs.number(of: sync)
+    state[model.sync + Int(f)] = ShadowActions.syncs.number(of: sync)
     for (s, slot) in model.sizes.slots.enumerated() {
       put(world.entry(frame, slot), model.guest, model.entry(f, UInt64(s)))
     }

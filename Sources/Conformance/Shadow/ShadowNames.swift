@@ -3,9 +3,12 @@
 import Interfaces
 import Logic
 import Machines
+import Specs
 
 /// The actions of the shadow's specification, as numbers.
 struct ShadowActions: Sendable {
+  static let syncs = Cases<Sync>()
+
   let storeByGuest, fill, update, load, flush, invalidate, pin, unpin, pull, dropFixup, link, unhook: Int
   let unsync, close, protect, settle, store, resize, prepare, finish, create, clear, destroy: Int
   let release, acquire, expel, surrender: Int
@@ -107,5 +110,36 @@ extension VirtualAddress {
   var isGuests: Bool {
     (Int64(bitPattern: rawValue) << 16) >> 16 == Int64(bitPattern: rawValue)
       && !PagingLimits.reservedSlots.contains(slot(at: PagingLimits.topLevel))
+  }
+}
+
+extension ShadowOutcome {
+  /// What a guest's own tables make of an access: the outcome of its fault, where `resume` stands for every one by which
+  /// the guest gets on.
+  /// - Parameters:
+  ///   - root: the top-level table that the processor runs on.
+  ///   - entry: an entry of a table, by its slot.
+  ///   - reach: whether the domain may map a frame, and write to it.
+  static func verdict(
+    _ address: VirtualAddress, _ error: PageFault, root: MachineFrame?,
+    entry: (MachineFrame, Int) -> GuestTableEntry, reach: (MachineFrame) -> (maps: Bool, writes: Bool)
+  ) -> ShadowOutcome {
+    guard address.isGuests, var table = root else { return .reflect(present: error.contains(.present)) }
+    var isDenied = false
+    for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) {
+      let found = entry(table, address.slot(at: level))
+      guard found.isPresent else { return .reflect(present: false) }
+      let (maps, writes) = reach(found.frame)
+      guard level == 0 ? maps : writes && !found.has(EntryBits.large) else {
+        return .refuse(level: level, entry: found)
+      }
+      isDenied =
+        isDenied || error.contains(.write) && !found.has(EntryBits.writable)
+        || error.contains(.user) && !found.has(EntryBits.user)
+        || error.contains(.fetch) && found.has(EntryBits.noExecute)
+      if level == 0, !isDenied, error.contains(.write), !writes { return .refuse(level: level, entry: found) }
+      table = found.frame
+    }
+    return isDenied ? .reflect(present: true) : .resume
   }
 }

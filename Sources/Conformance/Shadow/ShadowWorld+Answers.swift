@@ -9,29 +9,12 @@ import Machines
 extension ShadowWorld {
   // MARK: Faults
 
-  /// What a guest's own tables make of an access, without meddling: the outcome of its fault, where `resume` stands for
-  /// every one by which the guest gets on.
+  /// What a guest's own tables make of an access, without meddling.
   func verdict(_ address: VirtualAddress, _ error: PageFault, _ vcpu: Int) -> ShadowOutcome {
-    guard address.isGuests, var table = tables.loadedTable(of: vcpu) else {
-      return .reflect(present: error.contains(.present))
+    ShadowOutcome.verdict(address, error, root: tables.loadedTable(of: vcpu), entry: entry) {
+      let reach = tables.reach(of: $0)
+      return (reach.maps, reach.writes)
     }
-    var isDenied = false
-    for level in stride(from: PagingLimits.topLevel, through: 0, by: -1) {
-      let found = entry(table, address.slot(at: level))
-      guard found.isPresent else { return .reflect(present: false) }
-      let reach = tables.reach(of: found.frame)
-      let isAllowed = level == 0 ? reach.maps : reach.writes && !found.has(EntryBits.large)
-      guard isAllowed else { return .refuse(level: level, entry: found) }
-      isDenied =
-        isDenied || error.contains(.write) && !found.has(EntryBits.writable)
-        || error.contains(.user) && !found.has(EntryBits.user)
-        || error.contains(.fetch) && found.has(EntryBits.noExecute)
-      if level == 0, !isDenied, error.contains(.write), !reach.writes {
-        return .refuse(level: level, entry: found)
-      }
-      table = found.frame
-    }
-    return isDenied ? .reflect(present: true) : .resume
   }
 
   /// Whether a fault came to what the guest's tables say. Shadow memory is never so short that a walk finds no pages.

@@ -5,8 +5,6 @@ import Logic
 import Machines
 import Specs
 
-private let sights = Cases<Sight>()
-
 /// Where a side stands by the specification, with 32 bits.
 struct StreamPositions: Hashable {
   /// The next byte that it moves.
@@ -52,7 +50,7 @@ struct StreamProgress: Hashable {
   mutating func follow(_ action: Int, in model: StreamModel, value: UInt32, results: [UInt64]) {
     switch action {
     case model.look:
-      sight = results.first.map { sights[$0] }
+      sight = results.first.map { StreamModel.sights[$0] }
       if sight != .nonsense { own.known = value }
     case model.read, model.write:
       moved += 1

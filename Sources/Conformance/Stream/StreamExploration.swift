@@ -8,8 +8,6 @@ import Logic
 import Machines
 import Specs
 
-private let steps = Cases<StreamStep>()
-
 /// Compares one side of a byte stream with its specification, exhaustively at a small scope.
 public struct StreamExploration<Side: StreamSide> {
   private let size: Int
@@ -87,7 +85,7 @@ private final class ExploredStream<Side: StreamSide>: ExploredSide {
   }
 
   private func value(_ registers: [Int]) -> UInt64 { oracle.simulator.registers[registers[role]] }
-  private var step: StreamStep { steps[value(model.step)] }
+  private var step: StreamStep { StreamModel.steps[value(model.step)] }
 
   /// Where the side stands, with 32 bits, such that it wraps at 2³² when the specification's index wraps.
   private var lifted: StreamPositions {

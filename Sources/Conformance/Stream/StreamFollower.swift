@@ -6,8 +6,6 @@ import Logic
 import Machines
 import Specs
 
-private let steps = Cases<StreamStep>()
-
 /// The memory that a followed side really reaches, and what happens around it.
 protocol StreamSurroundings: AnyObject {
   /// Something may happen before each access.
@@ -51,7 +49,7 @@ final class StreamFollower: StreamAccesses {
   deinit { bytes.deallocate() }
 
   /// Where the side stands in its protocol, by the specification.
-  var step: StreamStep { steps[oracle.simulator[model.step[Int(role.rawValue)]]] }
+  var step: StreamStep { StreamModel.steps[oracle.simulator[model.step[Int(role.rawValue)]]] }
 
   /// Runs an operation of the implementation and checks how it ends. Its user sends an event if bytes were moved: that
   /// is what the interface asks, so it is taken as sent.

@@ -21,6 +21,9 @@ enum StreamAccess: Hashable {
 
 /// The names of the specification's states and actions, as numbers.
 final class StreamModel: Sendable {
+  static let steps = Cases<StreamStep>()
+  static let sights = Cases<Sight>()
+
   let programs: ProgramSet
   let look, write, read, publish, notify, wake: Int
   let drainByte, drainIndex, scribbleIndex, poke: Int

@@ -8,8 +8,6 @@ import Logic
 import Machines
 import Specs
 
-private let steps = Cases<StreamStep>()
-
 /// A byte stream whose shared memory is the specification's.
 final class StreamWorld: StreamSurroundings {
   static let indexBits = 8
@@ -54,7 +52,7 @@ final class StreamWorld: StreamSurroundings {
     if kind < 2 { return _ = drain(kind == 0 ? role : role.peer) }
     if isHostile { return kind < 6 ? scribble() : () }
     let peer = role.peer.rawValue
-    switch steps[oracle.simulator[model.step[Int(peer)]]] {
+    switch StreamModel.steps[oracle.simulator[model.step[Int(peer)]]] {
     case .idle:
       switch choices.pick(4) {
       case 0: oracle.attempt(model.look, peer)
