@@ -14,8 +14,6 @@ struct DebianTree {
   private static let metapackage = "linux-image-cloud-amd64"
   /// Modules that the initial RAM disk loads: the front ends of block devices and networks.
   private static let modules = ["drivers/block/xen-blkfront.ko", "drivers/net/xen-netfront.ko"]
-  /// A kernel unpacks to at most so many bytes: 1 GiB.
-  private static let kernelLimit = 1 << 30
 
   /// Makes it.
   /// - Returns: the kernel's version.
@@ -25,7 +23,7 @@ struct DebianTree {
     let archiver = try HostProgram("cpio", package: "cpio")
     let packer = try HostProgram("gzip", package: "gzip")
     _ = try HostProgram("mke2fs", package: "e2fsprogs")
-    try makeFolders([""])
+    try makeFolders([""], in: root)
     try unpack(package)
     let version = try kernelVersion()
     progress("Linux \(version): its kernel is repacked for GRUB")
@@ -34,19 +32,20 @@ struct DebianTree {
     try installUserLand(busybox, version)
     progress("the initial RAM disk")
     try makeRAMDisk(busybox, version, archiver, packer)
-    try makeFolders(["boot/grub"])
+    try makeFolders(["boot/grub"], in: root)
     try DiskImageBuilder.write(DebianFiles.menu(version), to: "\(root)/boot/grub/grub.cfg")
     return version
   }
 
-  private func makeFolders(_ names: [String]) throws(ToolstackError) {
+  private func makeFolders(_ names: [String], in folder: String) throws(ToolstackError) {
     for name in names {
       do {
         try FileManager.default.createDirectory(
-          atPath: "\(root)/\(name)", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755]
+          atPath: "\(folder)/\(name)", withIntermediateDirectories: true,
+          attributes: [.posixPermissions: 0o755]
         )
       } catch {
-        throw ToolstackError("\(root)/\(name) cannot be made: \(error.localizedDescription)")
+        throw ToolstackError("\(folder)/\(name) cannot be made: \(error.localizedDescription)")
       }
     }
   }
@@ -112,7 +111,7 @@ struct DebianTree {
     let plain = "\(work)/vmlinux"
     do {
       let bytes = try CompressedImage.unpack(
-        HostFile.read(packed, role: "kernel", limit: Self.kernelLimit), limit: Self.kernelLimit)
+        HostFile.read(packed, role: "kernel", limit: HostFile.kernelLimit), limit: HostFile.kernelLimit)
       _ = try KernelImage(bytes)
       try Data(bytes).write(to: URL(fileURLWithPath: plain))
     } catch let error as ImageProblem {
@@ -150,7 +149,7 @@ struct DebianTree {
       [
         "bin", "sbin", "usr/bin", "usr/sbin", "dev", "proc", "sys", "run", "tmp", "root", "mnt", "var/log",
         "etc",
-      ])
+      ], in: root)
     try copy(busybox.path, to: "\(root)/bin/busybox")
     for command in try busybox.run(["--list-full"]).split(separator: "\n") where command != "bin/busybox" {
       symlink("/bin/busybox", "\(root)/\(command)")
@@ -167,16 +166,10 @@ struct DebianTree {
     _ busybox: HostProgram, _ version: String, _ archiver: HostProgram, _ packer: HostProgram
   ) throws(ToolstackError) {
     let folder = "\(work)/ramdisk"
-    do {
-      for name in ["bin", "dev", "proc", "sys", "root"] {
-        try FileManager.default.createDirectory(
-          atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
-      }
-    } catch {
-      throw ToolstackError("\(folder) cannot be made: \(error.localizedDescription)")
-    }
+    let folders = ["bin", "dev", "proc", "sys", "root"]
+    try makeFolders(folders, in: folder)
     try copy(busybox.path, to: "\(folder)/bin/busybox")
-    var names = ["bin", "bin/busybox", "dev", "proc", "sys", "root", "init"]
+    var names = folders + ["bin/busybox", "init"]
     for module in Self.modules {
       let name = String(module.split(separator: "/").last ?? "")
       let file = "\(root)/lib/modules/\(version)/kernel/\(module)"

@@ -102,7 +102,7 @@ public final class DiskImageBuilder: Sendable {
 
   /// The program that unpacks a kernel, if it is one that GRUB 2.06 has no equal to.
   private static func unreadable(_ kernel: String) -> String? {
-    guard let bytes = try? HostFile.read(kernel, role: "kernel", limit: 1 << 30),
+    guard let bytes = try? HostFile.read(kernel, role: "kernel", limit: HostFile.kernelLimit),
       let program = CompressedImage.program(for: bytes)
     else { return nil }
     return ["gzip", "xz"].contains(program) ? nil : program
@@ -132,7 +132,7 @@ public final class DiskImageBuilder: Sendable {
         "-O", "^metadata_csum_seed", "-E", "assume_storage_prezeroed=1", "-d", folder, unfinished,
         "\(mebibytes)M",
       ])
-      if geteuid() != 0 { try giveToRoot(inodes: inodes) }
+      if geteuid() != 0 { try giveToRoot() }
       guard rename(unfinished, path) == 0 else {
         throw ToolstackError("\(path) cannot be made: \(String(cString: strerror(errno)))")
       }
@@ -146,13 +146,15 @@ public final class DiskImageBuilder: Sendable {
 
   /// Makes all files root's, as they would be if root had made the image: those that mke2fs copied have the inodes that
   /// follow the reserved ones.
-  private func giveToRoot(inodes: Int) throws(ToolstackError) {
+  private func giveToRoot() throws(ToolstackError) {
     let debugfs = try HostProgram("debugfs", package: "e2fsprogs")
-    let free = try HostProgram("dumpe2fs", package: "e2fsprogs").run(["-h", unfinished])
-      .split(separator: "\n").first { $0.hasPrefix("Free inodes:") }?.split(separator: " ").last
-    let total = try HostProgram("dumpe2fs", package: "e2fsprogs").run(["-h", unfinished])
-      .split(separator: "\n").first { $0.hasPrefix("Inode count:") }?.split(separator: " ").last
-    guard let free = free.flatMap({ Int($0) }), let total = total.flatMap({ Int($0) }) else {
+    let header = try HostProgram("dumpe2fs", package: "e2fsprogs").run(["-h", unfinished])
+    func count(_ name: String) -> Int? {
+      header.split(separator: "\n").first { $0.hasPrefix("\(name):") }?.split(separator: " ").last.flatMap {
+        Int($0)
+      }
+    }
+    guard let free = count("Free inodes"), let total = count("Inode count") else {
       throw ToolstackError("dumpe2fs does not say how many inodes there are")
     }
     let commands = ([2] + Array(11...max(11, total - free)))

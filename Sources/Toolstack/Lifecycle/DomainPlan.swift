@@ -12,9 +12,6 @@ struct DomainPlan {
   let disks: [(image: DiskImage, device: VirtualDevice)]
   let interfaces: [(network: any GuestNetwork, address: EthernetAddress)]
 
-  /// Kernels and RAM disks are at most so large: 1 GiB.
-  private static let fileLimit = 1 << 30
-
   init(_ configuration: GuestConfiguration) throws(ToolstackError) {
     self.configuration = configuration
     // Memory is taken from the system only as it is touched: the system's limits would be met in the guest's midst.
@@ -23,14 +20,14 @@ struct DomainPlan {
       throw ToolstackError(
         "memory = \(configuration.memory) is more than this host has, \(available) MiB; give the domain less")
     }
-    let kernel = try HostFile.read(configuration.kernel, role: "kernel", limit: Self.fileLimit)
+    let kernel = try HostFile.read(configuration.kernel, role: "kernel", limit: HostFile.kernelLimit)
     var ramdisk: [UInt8] = []
     if let path = configuration.ramdisk {
-      ramdisk = try HostFile.read(path, role: "ramdisk", limit: Self.fileLimit)
+      ramdisk = try HostFile.read(path, role: "ramdisk", limit: HostFile.kernelLimit)
     }
     do {
       builder = try DomainBuilder(
-        image: try KernelImage(CompressedImage.unpack(kernel, limit: Self.fileLimit)), ramdisk: ramdisk,
+        image: try KernelImage(CompressedImage.unpack(kernel, limit: HostFile.kernelLimit)), ramdisk: ramdisk,
         commandLine: configuration.commandLine,
         frameCount: UInt64(configuration.memory) << 8)
     } catch {

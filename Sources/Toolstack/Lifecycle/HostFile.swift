@@ -4,6 +4,9 @@ import Glibc
 
 /// Reads whole files that the user names.
 enum HostFile {
+  /// Kernels, packed and unpacked, and RAM disks are at most so large: 1 GiB.
+  static let kernelLimit = 1 << 30
+
   /// - Parameters:
   ///   - role: what the file is to be, for messages: "kernel".
   ///   - limit: the most bytes that such a file has.
