@@ -155,18 +155,23 @@ struct ActionCompilation {
   private func looped(_ node: Node, _ component: Int, _ sorts: [Sort]) -> [Prepared] {
     let count = size(sorts)
     let scratch = compiler.temporary(count)
+    work(out: node, from: [], over: sorts, into: scratch)
+    return [.block(target: compiler.location(component, zeros(sorts)).base, source: scratch, count: count)]
+  }
+
+  /// A loop that puts the entries of a table whose first keys are known, one after another, into temporaries.
+  private func work(out node: Node, from known: [TermID], over rest: [Sort], into scratch: Int32) {
     let cursor = compiler.temporary()
     compiler.append(Instruction(operation: .move, target: cursor, a: compiler.constant(0)))
     compiler.scoped {
-      compiler.loop(over: sorts) { keys in
-        evaluation.entry(of: node, keys)
+      compiler.loop(over: rest) { keys in
+        evaluation.entry(of: node, known + keys)
       } _: { term in
         let value = compiler.register(of: term)
         compiler.append(Instruction(operation: .store, a: cursor, b: value, c: scratch))
         compiler.append(Instruction(operation: .increment, target: cursor))
       }
     }
-    return [.block(target: compiler.location(component, zeros(sorts)).base, source: scratch, count: count)]
   }
 
   /// A bulk update that leaves all alone but the entries whose first keys are known loops over the other keys.
@@ -176,19 +181,9 @@ struct ActionCompilation {
     let count = size(rest)
     guard !known.isEmpty, count <= Self.storeLimit else { return nil }
     let scratch = compiler.temporary(count)
-    let cursor = compiler.temporary()
-    compiler.append(Instruction(operation: .move, target: cursor, a: compiler.constant(0)))
     let (base, index) = compiler.location(component, known + zeros(rest))
     let start = index.map(stable)
-    compiler.scoped {
-      compiler.loop(over: rest) { keys in
-        evaluation.entry(of: node, known + keys)
-      } _: { term in
-        compiler.append(
-          Instruction(operation: .store, a: cursor, b: compiler.register(of: term), c: scratch))
-        compiler.append(Instruction(operation: .increment, target: cursor))
-      }
-    }
+    work(out: node, from: known, over: rest, into: scratch)
     return (0..<Int32(count)).map { offset in
       guard let start else { return .fixed(target: base + offset, value: scratch + offset) }
       return .indexed(base: base + offset, index: start, value: scratch + offset)

@@ -115,7 +115,7 @@ public final class SparseSimulator {
     }
     for bulk in program.bulks { collect(bulk) }
     for change in program.changes where value(change.condition) != 0 {
-      let key = pack(change.component, change.keys.map(value))
+      let key = key(change.component, change.keys)
       changes.append(Change(component: change.component, key: key, value: value(change.value)))
     }
     last = program
@@ -136,10 +136,7 @@ public final class SparseSimulator {
     search(bulk.searches, bulk.keys) {
       for change in bulk.changes where value(change.condition) != 0 {
         let component = change.component
-        var key: UInt64 = 0
-        for (index, shift) in programs.shifts[component].enumerated() {
-          key |= value(change.keys[index]) &<< shift
-        }
+        let key = key(component, change.keys)
         let new = value(change.value)
         if new != self[component, key] { changes.append(Change(component: component, key: key, value: new)) }
       }
@@ -228,6 +225,13 @@ public final class SparseSimulator {
     stamps[Int(symbol.index)] = programs.isOpen[Int(symbol.index)] ? openStamp : closedStamp
   }
 
+  /// The packed keys of an entry, by their terms.
+  private func key(_ component: Int, _ keys: [TermID]) -> UInt64 {
+    var packed: UInt64 = 0
+    for (index, shift) in programs.shifts[component].enumerated() { packed |= value(keys[index]) &<< shift }
+    return packed
+  }
+
   private func value(_ term: TermID) -> UInt64 {
     let index = Int(term.index)
     let stamp = programs.isOpen[index] ? openStamp : closedStamp
@@ -243,12 +247,7 @@ public final class SparseSimulator {
     switch term.operation {
     case .constant(let value): return value
     case .scalar(_, let component): return self[component, 0]
-    case .entry(_, let component):
-      var packed: UInt64 = 0
-      for (index, shift) in programs.shifts[component].enumerated() {
-        packed |= value(operands[index]) &<< shift
-      }
-      return self[component, packed]
+    case .entry(_, let component): return self[component, key(component, operands)]
     case .symbol: preconditionFailure("a symbol has a value, or is not asked for")
     case .not: return value(operands[0]) ^ 1
     case .and: return value(operands[0]) != 0 ? value(operands[1]) : 0
