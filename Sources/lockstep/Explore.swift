@@ -85,7 +85,10 @@ struct Explore: ParsableCommand {
     print(
       "\(specification.name) is to be walked through at http://127.0.0.1:\(server.port)/; Ctrl-C ends this")
     fflush(nil)
-    while !Interruption.wanted { Thread.sleep(forTimeInterval: 0.1) }
+    // It serves as long as it lives.
+    withExtendedLifetime(server) {
+      while !Interruption.wanted { Thread.sleep(forTimeInterval: 0.1) }
+    }
   }
 
   /// Whether all that must come about does.

@@ -16,6 +16,7 @@ final class ExploreServer: Sendable {
 
   func answer(to request: LoopbackServer.Request) -> LoopbackServer.Answer {
     guard Self.isLocal(request) else { return Self.refusal(403, "not a name of this computer") }
+    guard let body = request.body else { return Self.refusal(413, "more than 1 MiB") }
     do {
       switch (request.method, request.path) {
       case ("GET", "/"): return Self.answer("text/html", Data(ExplorePage.html.utf8))
@@ -23,10 +24,8 @@ final class ExploreServer: Sendable {
       case ("GET", "/page.js"): return Self.answer("text/javascript", Data(ExplorePage.script.utf8))
       case ("GET", "/machine"): return try walking { try $0.machine }
       case ("POST", "/walk"):
-        guard let body = request.body else { return Self.tooLarge }
         return try walking { try $0.view(try Self.decode(Walker.Place.self, body)) }
       case ("POST", "/read"):
-        guard let body = request.body else { return Self.tooLarge }
         return try walking { try $0.read(try Self.decode(Walker.Written.self, body)) }
       default: return Self.refusal(404, "nothing is served here")
       }
@@ -72,8 +71,6 @@ final class ExploreServer: Sendable {
   private static func refusal(_ status: UInt32, _ reason: String) -> LoopbackServer.Answer {
     LoopbackServer.Answer(status: status, type: "text/plain; charset=utf-8", body: Data(reason.utf8))
   }
-
-  private static var tooLarge: LoopbackServer.Answer { refusal(413, "more than 1 MiB") }
 }
 
 /// The machine at its scopes.
