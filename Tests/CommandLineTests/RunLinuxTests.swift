@@ -32,22 +32,35 @@ struct RunLinuxTests {
     return "\(scratch.path)/ramdisk"
   }
 
+  /// Writes the configuration of a guest with the kernel and a RAM disk.
+  /// - Parameters:
+  ///   - options: more for the kernel's command line.
+  ///   - more: further lines.
+  private func configure(
+    _ scratch: Scratch, _ ramdisk: String, options: String = " quiet", processors: Int = 1,
+    _ more: String = ""
+  ) throws -> String {
+    let kernel = try #require(Requirement.linux)
+    // Without noreplace-smp the kernel patches itself 8,700 times.
+    return scratch.write(
+      "linux.cfg",
+      """
+      kernel = '\(kernel)'
+      ramdisk = '\(ramdisk)'
+      extra = 'console=hvc0 noreplace-smp nr_cpus=\(processors)\(options)'
+      memory = 256
+      vcpus = \(processors)
+      \(more)
+      """)
+  }
+
   @Test(
     "boots Debian's unmodified kernel to its init beside the specifications", .timeLimit(.minutes(5)),
     arguments: [1, 2])
   func boot(processors: Int) throws {
     let scratch = Scratch()
-    let kernel = try #require(Requirement.linux)
-    // Without noreplace-smp the kernel patches itself 8,700 times.
-    let file = scratch.write(
-      "linux.cfg",
-      """
-      kernel = '\(kernel)'
-      ramdisk = '\(makeRAMDisk(scratch, ["echo good morning from init"]))'
-      extra = 'console=hvc0 noreplace-smp nr_cpus=\(processors)'
-      memory = 256
-      vcpus = \(processors)
-      """)
+    let ramdisk = makeRAMDisk(scratch, ["echo good morning from init"])
+    let file = try configure(scratch, ramdisk, options: "", processors: processors)
     let result = Program.run(Program.lockstep, ["run", "--check", file], seconds: 200)
     #expect(result.end == .exited(0), "\(result.output.suffix(2000)) \(result.error.suffix(2000))")
     #expect(result.output.contains("good morning from init"))
@@ -65,7 +78,6 @@ struct RunLinuxTests {
   @Test("gives memory back to the host by its balloon, and takes it again", .timeLimit(.minutes(5)))
   func balloon() throws {
     let scratch = Scratch()
-    let kernel = try #require(Requirement.linux)
     let name = "balloon\(getpid())"
     let info = "/sys/devices/system/xen_memory/xen_memory0/info/current_kb"
     func waiting(for mebibytes: Int, _ word: String) -> String {
@@ -82,15 +94,7 @@ struct RunLinuxTests {
         "echo filled once",
         waiting(for: 112, "shrunk"), waiting(for: 240, "grown"), fill, "echo filled again", "sleep 2",
       ])
-    let file = scratch.write(
-      "linux.cfg",
-      """
-      kernel = '\(kernel)'
-      ramdisk = '\(ramdisk)'
-      name = '\(name)'
-      extra = 'console=hvc0 noreplace-smp nr_cpus=1 quiet'
-      memory = 256
-      """)
+    let file = try configure(scratch, ramdisk, "name = '\(name)'")
     let child = ChildProcess(
       Program.lockstep, ["run", file], input: .file(path: "/dev/null", flags: O_RDONLY),
       output: .file(path: "\(scratch.path)/shown", flags: O_WRONLY | O_CREAT),
@@ -123,7 +127,6 @@ struct RunLinuxTests {
     .enabled(if: Requirement.mke2fs != nil, "the package e2fsprogs is not installed"))
   func disk() throws {
     let scratch = Scratch()
-    let kernel = try #require(Requirement.linux)
     let mke2fs = try #require(Requirement.mke2fs)
     let image = "\(scratch.path)/disk.img"
     #expect(mkdir("\(scratch.path)/files", 0o700) == 0)
@@ -140,15 +143,7 @@ struct RunLinuxTests {
         "dd if=/dev/urandom of=/disk/big bs=64k count=100", "sync", "md5sum /disk/big >/sum",
         "echo 3 >/proc/sys/vm/drop_caches", "md5sum -c /sum", "umount /disk",
       ], module: Requirement.blockFrontEnd)
-    let file = scratch.write(
-      "linux.cfg",
-      """
-      kernel = '\(kernel)'
-      ramdisk = '\(ramdisk)'
-      extra = 'console=hvc0 noreplace-smp nr_cpus=1 quiet'
-      memory = 256
-      disk = ['\(image),raw,xvda,rw']
-      """)
+    let file = try configure(scratch, ramdisk, "disk = ['\(image),raw,xvda,rw']")
     let result = Program.run(Program.lockstep, ["run", "--check", file], seconds: 200)
     #expect(result.end == .exited(0), "\(result.output.suffix(2000)) \(result.error.suffix(2000))")
     #expect(result.output.contains("Good morning from a disk."))
@@ -163,7 +158,6 @@ struct RunLinuxTests {
     .enabled(if: Requirement.networkFrontEnd != nil, "the kernel's module xen-netfront is not here"))
   func network() async throws {
     let scratch = Scratch()
-    let kernel = try #require(Requirement.linux)
     let (port, forwarded) = (try #require(Requirement.freePort), try #require(Requirement.freePort))
     let files = "\(scratch.path)/files"
     #expect(mkdir(files, 0o700) == 0)
@@ -190,15 +184,8 @@ struct RunLinuxTests {
         "httpd -p 80 -h /files", "md5sum -c big.md5",
         "until wget -q -O /done http://10.0.2.2:\(port)/done; do sleep 0.3; done",
       ], module: Requirement.networkFrontEnd)
-    let file = scratch.write(
-      "linux.cfg",
-      """
-      kernel = '\(kernel)'
-      ramdisk = '\(ramdisk)'
-      extra = 'console=hvc0 noreplace-smp nr_cpus=1 quiet'
-      memory = 256
-      vif = ['mac=00:16:3e:12:34:56, hostfwd=tcp:127.0.0.1:\(forwarded)-:80']
-      """)
+    let file = try configure(
+      scratch, ramdisk, "vif = ['mac=00:16:3e:12:34:56, hostfwd=tcp:127.0.0.1:\(forwarded)-:80']")
     let guest = start(Program.lockstep, ["run", "--check", file], "guest")
     for _ in 0..<1000 where !scratch.read("guest").contains("big: ") {
       try await Task.sleep(for: .milliseconds(100))
@@ -220,7 +207,6 @@ struct RunLinuxTests {
     .enabled(if: Requirement.canMakeTap, "no tap interface can be made in a network namespace"))
   func tap() throws {
     let scratch = Scratch()
-    let kernel = try #require(Requirement.linux)
     let ramdisk = makeRAMDisk(
       scratch,
       [
@@ -229,15 +215,7 @@ struct RunLinuxTests {
         "ip addr add 10.9.8.2/24 dev eth0", "cd /files",
         "for file in big big.md5; do wget -q -O $file http://10.9.8.1/$file; done", "md5sum -c big.md5",
       ], module: Requirement.networkFrontEnd)
-    let file = scratch.write(
-      "linux.cfg",
-      """
-      kernel = '\(kernel)'
-      ramdisk = '\(ramdisk)'
-      extra = 'console=hvc0 noreplace-smp nr_cpus=1 quiet'
-      memory = 256
-      vif = ['vifname=tap7']
-      """)
+    let file = try configure(scratch, ramdisk, "vif = ['vifname=tap7']")
     let lines = [
       "busybox ip link set lo up", "busybox tunctl -t tap7", "busybox ip addr add 10.9.8.1/24 dev tap7",
       "busybox ip link set tap7 up", "mkdir \(scratch.path)/files",
