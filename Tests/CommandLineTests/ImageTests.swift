@@ -95,6 +95,29 @@ struct ImageTests {
     #expect(left.output == "")
   }
 
+  @Test("leaves nothing behind when it is told to end")
+  func interruption() {
+    let tree = folder()
+    let folders = ["\(scratch.path)/work", "\(scratch.path)/bin"]
+    #expect(folders.allSatisfy { mkdir($0, 0o700) == 0 })
+    // One that never ends.
+    let program = scratch.write("bin/mke2fs", "#!/bin/sh\n: >\(scratch.path)/started\nexec sleep 60\n")
+    #expect(chmod(program, 0o700) == 0)
+    let child = ChildProcess(
+      "/usr/bin/env",
+      [
+        "TMPDIR=\(scratch.path)/work", "PATH=\(scratch.path)/bin:/usr/bin:/bin", Program.lockstep, "image",
+        "build", tree, "\(scratch.path)/disk.img",
+      ],
+      input: .file(path: "/dev/null", flags: O_RDONLY), output: .file(path: "/dev/null", flags: O_WRONLY),
+      error: .file(path: "/dev/null", flags: O_WRONLY))
+    for _ in 0..<3000 where access("\(scratch.path)/started", F_OK) != 0 { usleep(10_000) }
+    child.send(SIGTERM)
+    #expect(child.wait(seconds: 30) == .exited(2))
+    let left = Program.run("/bin/sh", ["-c", "cd \(scratch.path) && ls -d disk* work/*"])
+    #expect(left.output == "")
+  }
+
   @Test("warns of a folder that GRUB finds no menu in, and of a kernel that it cannot unpack")
   func warnings() {
     let tree = folder()

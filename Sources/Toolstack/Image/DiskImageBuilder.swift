@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Synchronization
 
 /// Makes disk images that GRUB for Xen boots from, with the programs of Debian's e2fsprogs and without privileges: an
 /// ext4 file system without a partition table.
@@ -25,6 +26,7 @@ public final class DiskImageBuilder: Sendable {
   private let progress: @Sendable (String) -> Void
   /// The folder for what is made meanwhile.
   private let work: String
+  private let discarding = Mutex(())
 
   static let blockSize = 4096
 
@@ -59,10 +61,14 @@ public final class DiskImageBuilder: Sendable {
     guard overwrite else { throw ToolstackError("\(path) is there already; --force replaces it") }
   }
 
-  /// Removes what was made meanwhile.
+  /// Removes what was made meanwhile; a program that is at work on it is ended. Any thread may call it.
   public func discard() {
-    try? FileManager.default.removeItem(atPath: work)
-    unlink(unfinished)
+    // Whoever comes second waits until all is gone.
+    discarding.withLock { _ in
+      HostProgram.stop()
+      try? FileManager.default.removeItem(atPath: work)
+      unlink(unfinished)
+    }
   }
 
   /// The image, until it is whole: beside its place, so that it need only be renamed.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import Synchronization
 
 /// A program of the host's that an image is made with, and the Debian package that has it.
 struct HostProgram {
@@ -18,6 +19,17 @@ struct HostProgram {
     self.name = name
     self.package = package
     self.path = path
+  }
+
+  /// The process that runs now; 0 for none. One image is made at a time.
+  private static let running = Atomic<pid_t>(0)
+
+  /// Ends the program that runs now, if one does, so that it makes no more files.
+  static func stop() {
+    let process = running.exchange(0, ordering: .relaxed)
+    guard process > 0, kill(process, SIGKILL) == 0 else { return }
+    // Whoever started it waits for it; until then it may still be about to end.
+    for _ in 0..<100 where kill(process, 0) == 0 { usleep(10_000) }
   }
 
   private static var searchPath: String {
@@ -80,8 +92,10 @@ struct HostProgram {
     defer { for argument in vector { free(argument) } }
     var process = pid_t()
     guard posix_spawn(&process, path, &actions, &attributes, vector, environ) == 0 else { return 255 }
+    running.store(process, ordering: .relaxed)
     var status: Int32 = 0
     while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    running.store(0, ordering: .relaxed)
     return status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f)
   }
 
