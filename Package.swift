@@ -69,6 +69,8 @@ let package = Package(
     .executable(name: "FuzzSelfBalloon", targets: ["FuzzSelfBalloon"]),
     .executable(name: "FuzzDirtyLog", targets: ["FuzzDirtyLog"]),
     .executable(name: "FuzzNetwork", targets: ["FuzzNetwork"]),
+    .executable(name: "FuzzFiles", targets: ["FuzzFiles"]),
+    .executable(name: "FuzzStore", targets: ["FuzzStore"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
     .library(name: "Machines", targets: ["Machines"]),
   ],
@@ -121,6 +123,12 @@ let package = Package(
       name: "FakeGuests", dependencies: ["Devices", "Machines", "Interfaces"], path: "Tests/FakeGuests",
       swiftSettings: strict),
     fuzzer("Network", ["FakeGuests", "CFuzzMain"]),
+    // Files and messages of people who mean ill, and what must hold whatever they are.
+    .target(
+      name: "HostileInputs", dependencies: ["Toolstack", "Xenstore", "Machines", "Interfaces"],
+      path: "Tests/HostileInputs", swiftSettings: strict),
+    fuzzer("Files", ["HostileInputs", "CFuzzMain"]),
+    fuzzer("Store", ["HostileInputs", "CFuzzMain"]),
     fuzzer("Planted", ["PlantedBugs", "Conformance", "CFuzzMain"]),
 
     // The hypervisor: nothing here depends on Logic, Checker or Z3.
@@ -129,13 +137,13 @@ let package = Package(
       name: "Hypervisor", dependencies: ["KVM", "Machines", "Interfaces"], swiftSettings: testable),
     .target(
       name: "Xenstore", dependencies: ["Hypervisor", "Machines", "Interfaces"],
-      swiftSettings: testable),
+      swiftSettings: testable + instrumented),
     .target(
       name: "Devices", dependencies: ["CSlirp", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
       swiftSettings: testable + instrumented),
     .target(
       name: "Toolstack", dependencies: ["Devices", "Xenstore", "Hypervisor"],
-      swiftSettings: testable),
+      swiftSettings: testable + instrumented),
 
     .executableTarget(
       name: "lockstep",
@@ -157,7 +165,10 @@ let package = Package(
     tests("Devices", ["Devices", "FakeGuests", "Xenstore", "Machines", "Interfaces"]),
     tests(
       "Toolstack",
-      ["Toolstack", "Hypervisor", "Xenstore", "Devices", "Conformance", "PlantedBugs", "Interfaces"]),
+      [
+        "Toolstack", "HostileInputs", "Hypervisor", "Xenstore", "Devices", "Conformance", "PlantedBugs",
+        "Interfaces",
+      ]),
     tests("CommandLine", ["lockstep"]),
   ]
 )

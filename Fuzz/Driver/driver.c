@@ -43,4 +43,6 @@ int FuzzShadow_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzSelfBalloon_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzBalloon_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzDirtyLog_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzFiles_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzStore_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzNetwork_main(int argc, char **argv) { return run(argc, argv); }

@@ -1,35 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HostileInputs
 import Hypervisor
 import Interfaces
 import Testing
 
 @testable import Toolstack
 
-/// Memory of a made-up machine, in which guest frame n is machine frame 7000 − n.
-private final class FakeMachine: FrameMemory {
-  let first: UInt64 = 1000
-  let count: Int
-  let base: UnsafeMutableRawPointer
-
-  init(count: Int) {
-    self.count = count
-    base = .allocate(byteCount: count * frameSize, alignment: frameSize)
-    base.initializeMemory(as: UInt8.self, repeating: 0, count: count * frameSize)
-  }
-
-  deinit { base.deallocate() }
-
-  var frameCount: Int { Int(first) + count }
-
-  func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? {
-    guard frame.rawValue >= first, frame.rawValue < first + UInt64(count) else { return nil }
-    return base + Int(frame.rawValue - first) * frameSize
-  }
-
-  var guest: GuestMemory {
-    GuestMemory(frames: (0..<count).map { MachineFrame(first + UInt64(count - 1 - $0)) }, memory: self)
-  }
+extension FakeMachine {
+  var guest: GuestMemory { GuestMemory(frames: frames, memory: self) }
 }
 
 /// A guest built in memory, and read back as its processor would.

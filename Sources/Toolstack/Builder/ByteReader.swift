@@ -22,9 +22,12 @@ struct ByteReader: Sendable {
     }
   }
 
-  /// The text up to a zero byte within a range; bytes that are not UTF-8 are replaced.
+  /// No text that a loader asks for is longer, and a file may call all of itself a text, over and over.
+  static let maximumText = 4096
+
+  /// The text up to a zero byte within a range, or as much as `maximumText`; bytes that are not UTF-8 are replaced.
   func text(in range: Range<Int>) -> String {
-    String(decoding: bytes[range].prefix { $0 != 0 }, as: UTF8.self)
+    String(decoding: bytes[range].prefix(Self.maximumText).prefix { $0 != 0 }, as: UTF8.self)
   }
 }
 

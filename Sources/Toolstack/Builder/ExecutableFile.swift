@@ -48,6 +48,10 @@ struct ExecutableFile: Sendable {
     let programs = try Self.programs(reader)
     segments = try programs.filter { $0.type == 1 }.map { header throws(ImageProblem) in try header.segment()
     }
+    // What is loaded is copied: no more than the file is long, however many headers name the same bytes.
+    guard segments.reduce(0, { $0 + $1.content.count }) <= bytes.count else {
+      throw ImageProblem("damaged: its segments share parts of the file")
+    }
     needsInterpreter = programs.contains { $0.type == 3 }
     let sections = Self.sections(reader)
     // A linker need not give notes a program header; sections hold them too.

@@ -137,10 +137,10 @@ struct InitialLayout: Sendable, Hashable {
   /// The tables that map so many frames from an address on, root first; their frames are still to be chosen.
   private static func tables(from address: UInt64, frames: UInt64) throws(ImageProblem) -> [Table] {
     let last = address &+ (frames << 12 &- 1)
-    // Both ends in the same half, canonical, and outside the slots that belong to the hypervisor.
-    let slots = (address >> 39 & 511)...(max(last, address) >> 39 & 511)
+    // Both ends in the same half, canonical, and outside the slots that belong to the hypervisor. Only of such ends the
+    // first slot is not behind the last.
     guard last >= address, isCanonical(address), isCanonical(last), address >> 63 == last >> 63,
-      !slots.overlaps(256...271)
+      !((address >> 39 & 511)...(last >> 39 & 511)).overlaps(256...271)
     else {
       throw ImageProblem(
         "the addresses it asks for have no room for \(frames >> 8) MiB; give the domain less memory")

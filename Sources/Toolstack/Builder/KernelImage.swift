@@ -120,7 +120,7 @@ private struct KernelWishes {
   /// The older form: `KEY=value,KEY=value`.
   private mutating func read(section: String) throws(ImageProblem) {
     var page: UInt64?
-    for field in section.prefix(4096).split(separator: ",") {
+    for field in section.split(separator: ",") {
       let parts = field.split(separator: "=", maxSplits: 1)
       guard let key = parts.first else { continue }
       let value = parts.count == 2 ? String(parts[1]).trimmed : ""

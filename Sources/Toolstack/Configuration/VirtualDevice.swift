@@ -12,7 +12,8 @@ public struct VirtualDevice: Sendable, Hashable {
   public init?(name: String) {
     guard let prefix = ["xvd", "sd", "hd"].first(where: { name.hasPrefix($0) }) else { return nil }
     let rest = name.dropFirst(prefix.count)
-    let letters = rest.prefix { ("a"..."z").contains($0) }
+    // What stands behind a letter and joins it, such as U+200D, makes another character of it, between a and z too.
+    let letters = rest.prefix { $0.isASCII && ("a"..."z").contains($0) }
     let digits = rest[letters.endIndex...]
     guard let disk = Self.index(of: letters), digits.first != "0" else { return nil }
     let isNumber = digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }

@@ -20,7 +20,7 @@ enum HostFile {
       throw ToolstackError("\(role) \(path): it is no file; correct the path")
     }
     guard status.st_size <= limit else {
-      throw ToolstackError("\(role) \(path): it has \(status.st_size >> 20) MiB, too many for a \(role)")
+      throw ToolstackError("\(role) \(path): it has more than \(limit >> 10) KiB, too many for a \(role)")
     }
     var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
     var count = 0
@@ -47,12 +47,15 @@ enum HostFile {
 }
 
 extension GuestConfiguration {
+  /// Bytes of a configuration file; each line is compared with those above it, so there must not be endless many.
+  static let configurationLimit = 1 << 16
+
   /// Reads a configuration file.
   /// - Returns: the configuration, and what in the file has no effect or a doubtful one.
   public static func load(_ path: String) throws(ToolstackError)
     -> (configuration: GuestConfiguration, warnings: [ConfigurationProblem])
   {
-    let bytes = try HostFile.read(path, role: "configuration", limit: 1 << 20)
+    let bytes = try HostFile.read(path, role: "configuration", limit: configurationLimit)
     do {
       return try parse(bytes, file: path)
     } catch {
