@@ -83,6 +83,7 @@ let package = Package(
     .systemLibrary(name: "CKVM", path: "Sources/CKVM"),
     // Without its pkg-config file, which asks for glib's: no header of glib's is needed.
     .systemLibrary(name: "CSlirp", path: "Sources/CSlirp", providers: [.apt(["libslirp-dev"])]),
+    .systemLibrary(name: "CSeccomp", path: "Sources/CSeccomp", providers: [.apt(["libseccomp-dev"])]),
     // The pages of `explore --serve`.
     .systemLibrary(
       name: "CMicroHTTP", path: "Sources/CMicroHTTP", pkgConfig: "libmicrohttpd",
@@ -142,7 +143,7 @@ let package = Package(
       name: "Devices", dependencies: ["CSlirp", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
       swiftSettings: testable + instrumented),
     .target(
-      name: "Toolstack", dependencies: ["Devices", "Xenstore", "Hypervisor"],
+      name: "Toolstack", dependencies: ["CSeccomp", "Devices", "Xenstore", "Hypervisor"],
       swiftSettings: testable + instrumented),
 
     .executableTarget(

@@ -14,7 +14,7 @@ struct LockstepCommand: ParsableCommand {
       Conform.self, Bench.self, Run.self, ReplayTrace.self,
       ListDomains.self, ConsoleCommand.self, StoreCommand.self, ShutDown.self, Reboot.self,
       Destroy.self, Pause.self, Unpause.self, SystemRequest.self, SetMemory.self, Simulate.self,
-      ImageCommand.self,
+      ImageCommand.self, SandboxProbe.self,
     ])
 }
 

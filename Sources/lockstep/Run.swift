@@ -32,6 +32,9 @@ struct Run: ParsableCommand {
   @Flag(name: .long, help: "Print what the hypervisor counted when the guest has ended.")
   var stats = false
 
+  @Flag(name: .long, help: "Leave out the seccomp filter that confines this process while the guest runs.")
+  var noSandbox = false
+
   @Flag(name: [.short, .long], help: "Print no warnings and notes, only the guest's console and errors.")
   var quiet = false
 
@@ -40,6 +43,7 @@ struct Run: ParsableCommand {
     do {
       let (configuration, warnings) = try GuestConfiguration.load(file)
       for warning in warnings { note("warning: \(warning)") }
+      if noSandbox { note("warning: --no-sandbox: whoever breaks out of the guest may do all that you may") }
       let quiet = quiet
       let runner = DomainRunner(note: { if !quiet { Self.complain($0) } })
       let checks = try Checks(check: check, trace: trace) { runner.stop() }
@@ -65,7 +69,7 @@ struct Run: ParsableCommand {
       input: STDIN_FILENO, output: STDOUT_FILENO, log: STDERR_FILENO,
       escape: isTerminal ? ConsoleStreams.controlBracket : nil,
       ended: { runner.stop() })
-    return try runner.run(configuration, console: console, machinery: machinery) {
+    return try runner.run(configuration, console: console, machinery: machinery, isSandboxed: !noSandbox) {
       if isTerminal { RawTerminal.enter(STDIN_FILENO) }
     }
   }

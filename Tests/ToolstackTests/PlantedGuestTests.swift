@@ -42,7 +42,7 @@ struct PlantedGuestTests {
     DispatchQueue.global().asyncAfter(deadline: .now() + 60) { runner.stop() }
     let outcome = try runner.run(
       GuestConfiguration.load(file.path).configuration, console: ConsoleStreams(input: nil, output: nowhere),
-      machinery: make(monitor))
+      machinery: make(monitor), isSandboxed: false)
     if case .killed = outcome.end {} else { Issue.record("the guest \(outcome.end)") }
     return monitor.divergence
   }

@@ -31,11 +31,12 @@ public final class DomainRunner: Sendable {
   /// - Parameters:
   ///   - console: where its console goes; its `ended` should call `stop`.
   ///   - machinery: the machines that it runs on.
+  ///   - isSandboxed: whether the process is confined before the domain's first instruction, for good.
   ///   - starting: called when all checks have passed, just before the domain starts for the first time.
   /// - Throws: if the domain cannot be started, in one line; nothing has been run then.
   public func run(
     _ configuration: GuestConfiguration, console: ConsoleStreams, machinery: any Machinery,
-    starting: () -> Void = {}
+    isSandboxed: Bool, starting: () -> Void = {}
   ) throws(ToolstackError) -> Outcome {
     let plan = try DomainPlan(configuration)
     let host: Host
@@ -56,11 +57,16 @@ public final class DomainRunner: Sendable {
     }
     starting()
     var pace = RestartPace()
+    var sandbox =
+      isSandboxed ? Sandbox(hasUserNetwork: configuration.interfaces.contains { $0.tap == nil }) : nil
     while true {
       let life = try RunningDomain(plan, on: host, store, console: console)
       defer {
         if !life.close() { note("memory of domain \(configuration.name) is still in use by another domain") }
       }
+      // Once, for all lives.
+      try sandbox?.enter()
+      sandbox = nil
       control.enter(life.domain)
       let end = try isEntered(life.domain) ? life.run() : .killed
       control.enter(nil)

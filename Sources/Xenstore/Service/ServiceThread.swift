@@ -71,7 +71,8 @@ public final class ServiceThread: Sendable {
     }
   }
 
-  /// For ps and debuggers; the kernel keeps 15 bytes.
+  /// For ps and debuggers; the kernel keeps 15 bytes. The sandbox refuses it: threads of a domain that was started again
+  /// have no names.
   private static func nameCurrentThread(_ name: String) {
     let descriptor = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
