@@ -155,9 +155,12 @@ enum Program {
     return Result(end: end, output: contents(paths[0]), error: contents(paths[1]))
   }
 
-  static func contents(_ path: String) -> String {
+  static func contents(_ path: String) -> String { String(decoding: bytes(path), as: UTF8.self) }
+
+  /// A file's content; nothing if it cannot be read.
+  static func bytes(_ path: String) -> [UInt8] {
     let descriptor = open(path, O_RDONLY)
-    guard descriptor >= 0 else { return "" }
+    guard descriptor >= 0 else { return [] }
     defer { close(descriptor) }
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65536)
@@ -166,7 +169,7 @@ enum Program {
       guard count > 0 else { break }
       bytes += buffer[..<count]
     }
-    return String(decoding: bytes, as: UTF8.self)
+    return bytes
   }
 }
 

@@ -54,6 +54,16 @@ struct RunLinuxTests {
       """)
   }
 
+  /// Starts a program that writes into files of the scratch folder: `name`, and `name-error`.
+  private func start(_ scratch: Scratch, _ path: String, _ arguments: [String], _ name: String)
+    -> ChildProcess
+  {
+    ChildProcess(
+      path, arguments, input: .file(path: "/dev/null", flags: O_RDONLY),
+      output: .file(path: "\(scratch.path)/\(name)", flags: O_WRONLY | O_CREAT),
+      error: .file(path: "\(scratch.path)/\(name)-error", flags: O_WRONLY | O_CREAT))
+  }
+
   @Test(
     "boots Debian's unmodified kernel to its init beside the specifications", .timeLimit(.minutes(5)),
     arguments: [1, 2])
@@ -95,10 +105,7 @@ struct RunLinuxTests {
         waiting(for: 112, "shrunk"), waiting(for: 240, "grown"), fill, "echo filled again", "sleep 2",
       ])
     let file = try configure(scratch, ramdisk, "name = '\(name)'")
-    let child = ChildProcess(
-      Program.lockstep, ["run", file], input: .file(path: "/dev/null", flags: O_RDONLY),
-      output: .file(path: "\(scratch.path)/shown", flags: O_WRONLY | O_CREAT),
-      error: .file(path: "\(scratch.path)/errors", flags: O_WRONLY | O_CREAT))
+    let child = start(scratch, Program.lockstep, ["run", file], "shown")
     func wait(for text: String) throws {
       for _ in 0..<600 where !scratch.read("shown").contains(text) { usleep(100_000) }
       try #require(scratch.read("shown").contains(text), "\(scratch.read("shown").suffix(1000))")
@@ -118,7 +125,7 @@ struct RunLinuxTests {
     #expect(setMemory(240).end == .exited(0))
     try wait(for: "filled again")
     #expect(sharedMemory(child) >= shrunk + 60)
-    #expect(child.wait(seconds: 60) == .exited(0), "\(scratch.read("errors"))")
+    #expect(child.wait(seconds: 60) == .exited(0), "\(scratch.read("shown-error"))")
   }
 
   @Test(
@@ -153,6 +160,44 @@ struct RunLinuxTests {
     #expect(checked.end == .exited(0), "\(checked.output)")
   }
 
+  /// A killed process loses what it kept to itself, not what it gave to the host: this finds answers that come before
+  /// their write, and not a missing `fdatasync`.
+  @Test(
+    "finds every flushed write on the disk of a domain whose process was killed while it wrote",
+    .timeLimit(.minutes(5)),
+    .enabled(if: Requirement.blockFrontEnd != nil, "the kernel's module xen-blkfront is not here"))
+  func killed() throws {
+    let scratch = Scratch()
+    let image = scratch.write("disk.img", [UInt8](repeating: 0, count: 8 << 20))
+    // Records of 4 KiB in the first half, each flushed; load in the second.
+    let load =
+      "while :; do dd if=/dev/urandom of=/dev/xvda bs=64k seek=64 count=64 conv=notrunc 2>/dev/null; done"
+    let ramdisk = makeRAMDisk(
+      scratch,
+      [
+        "mkdir -p /dev", "mount -t devtmpfs dev /dev", "insmod /module.ko",
+        "until [ -b /dev/xvda ]; do sleep 0.1; done", "(\(load)) &", "n=0", "while [ $n -lt 1024 ]; do",
+        "echo record $n | dd of=/dev/xvda bs=4096 seek=$n conv=notrunc,sync,fsync 2>/dev/null && echo flushed $n.",
+        "n=$((n + 1))", "done",
+      ], module: Requirement.blockFrontEnd)
+    let file = try configure(scratch, ramdisk, "disk = ['\(image),raw,xvda,rw']")
+    let child = start(scratch, Program.lockstep, ["run", file], "guest")
+    func flushed() -> [Int] {
+      scratch.read("guest").matches(of: /flushed ([0-9]+)\./).compactMap { Int($0.output.1) }
+    }
+    for _ in 0..<1000 where flushed().count < 50 { usleep(100_000) }
+    child.send(SIGKILL)
+    #expect(child.wait(seconds: 60) == .killed(SIGKILL))
+    let records = flushed()
+    #expect(
+      records.count >= 50 && records == Array(0..<records.count), "\(scratch.read("guest").suffix(2000))")
+    let disk = Program.bytes(image)
+    try #require(disk.count == 8 << 20)
+    let lost = records.filter { !disk[($0 * 4096)...].starts(with: Array("record \($0)\n\0".utf8)) }
+    #expect(lost == [])
+    #expect(disk[(4 << 20)...].contains { $0 != 0 }, "the load wrote nothing")
+  }
+
   @Test(
     "fetches 4 MiB over its network, and is fetched from, beside the specifications", .timeLimit(.minutes(5)),
     .enabled(if: Requirement.networkFrontEnd != nil, "the kernel's module xen-netfront is not here"))
@@ -164,14 +209,8 @@ struct RunLinuxTests {
     let big = (0..<1 << 22).map { _ in UInt8.random(in: .min ... .max) }
     scratch.write("files/big", big)
     #expect(Program.run("/bin/sh", ["-c", "cd \(files) && md5sum big >big.md5"]).end == .exited(0))
-    func start(_ path: String, _ arguments: [String], _ name: String) -> ChildProcess {
-      ChildProcess(
-        path, arguments, input: .file(path: "/dev/null", flags: O_RDONLY),
-        output: .file(path: "\(scratch.path)/\(name)", flags: O_WRONLY | O_CREAT),
-        error: .file(path: "\(scratch.path)/\(name)-error", flags: O_WRONLY | O_CREAT))
-    }
     let server = start(
-      "/bin/sh", ["-c", "exec busybox httpd -f -p 127.0.0.1:\(port) -h \(files)"], "server")
+      scratch, "/bin/sh", ["-c", "exec busybox httpd -f -p 127.0.0.1:\(port) -h \(files)"], "server")
     let ramdisk = makeRAMDisk(
       scratch,
       [
@@ -186,7 +225,7 @@ struct RunLinuxTests {
       ], module: Requirement.networkFrontEnd)
     let file = try configure(
       scratch, ramdisk, "vif = ['mac=00:16:3e:12:34:56, hostfwd=tcp:127.0.0.1:\(forwarded)-:80']")
-    let guest = start(Program.lockstep, ["run", "--check", file], "guest")
+    let guest = start(scratch, Program.lockstep, ["run", "--check", file], "guest")
     for _ in 0..<1000 where !scratch.read("guest").contains("big: ") {
       try await Task.sleep(for: .milliseconds(100))
     }
