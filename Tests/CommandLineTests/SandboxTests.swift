@@ -42,6 +42,29 @@ struct SandboxTests {
         + "somebody may have broken out of the guest\n")
   }
 
+  /// What the system says of a process's threads: Seccomp is 2 for a filter.
+  private func confinement(_ process: pid_t) -> Set<String> {
+    let lines = Program.run(
+      "/bin/sh", ["-c", "grep -hE '^(Seccomp|NoNewPrivs):' /proc/\(process)/task/*/status"])
+    return Set(lines.output.split(separator: "\n").map { String($0).replacing("\t", with: " ") })
+  }
+
+  @Test(
+    "is around all threads of a guest, unless it is left out with a warning", .timeLimit(.minutes(3)),
+    .enabled(if: Requirement.hasKVM, "no usable /dev/kvm"),
+    .enabled(if: Requirement.hasGRUB, "the package grub-xen-host is not installed"))
+  func guest() throws {
+    let confined = try GuestSession(configuration: "vif = ['']")
+    try confined.waitForPrompt()
+    #expect(confinement(confined.child.process) == ["NoNewPrivs: 1", "Seccomp: 2"])
+    let free = try GuestSession(arguments: ["--no-sandbox"])
+    try free.waitForPrompt()
+    #expect(confinement(free.child.process) == ["NoNewPrivs: 0", "Seccomp: 0"])
+    #expect(
+      free.scratch.read("errors")
+        == "lockstep: warning: --no-sandbox: whoever breaks out of the guest may do all that you may\n")
+  }
+
   @Test("is what refuses all that: without it, it is done")
   func withoutSandbox() {
     let result = probe("--no-sandbox", "read", "write", "inet", "unix", "spawn", "code", "signal")
