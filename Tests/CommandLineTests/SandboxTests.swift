@@ -60,6 +60,11 @@ struct SandboxTests {
     let free = try GuestSession(arguments: ["--no-sandbox"])
     try free.waitForPrompt()
     #expect(confinement(free.child.process) == ["NoNewPrivs: 0", "Seccomp: 0"])
+    // In good order, so that their sockets go with them.
+    for session in [confined, free] {
+      session.child.send(SIGTERM)
+      #expect(session.child.wait(seconds: GuestSession.patience) == .killed(SIGTERM))
+    }
     #expect(
       free.scratch.read("errors")
         == "lockstep: warning: --no-sandbox: whoever breaks out of the guest may do all that you may\n")
