@@ -61,7 +61,9 @@ struct HostileInputTests {
       .contains("memory does not hold what the file says"))
   }
 
-  @Test("find a store that tells secrets, one that lets its nodes be changed, and answers that get lost")
+  @Test(
+    "find a store that tells secrets, one that lets its nodes be changed, one without a quota, and answers that get lost"
+  )
   func storeCanaries() throws {
     let corpus = try inputs("Store/corpus").map(\.bytes)
     let readable = StorePermissions(owner: .host, others: .read)
@@ -73,6 +75,12 @@ struct HostileInputTests {
             bytes,
             weaken: { $0.write(StoreScript.secretPath, $0.read(StoreScript.secretPath) ?? "", readable) }),
           StoreScript.run(bytes, weaken: { $0.write(StoreScript.namePath, "guest", writable) }),
+          // More nodes than its quota, which the host gives it.
+          StoreScript.run(
+            bytes,
+            weaken: { store in
+              for number in 0..<20 { store.write(StorePath.home(of: DomainID(1)) / "data/\(number)", "") }
+            }),
           StoreScript.run(bytes, ring: { Losing(inner: $0) }),
         ].compactMap(\.self)
       }
@@ -80,7 +88,7 @@ struct HostileInputTests {
     #expect(
       Set(complaints).isSuperset(of: [
         "a guest is told what it may not know", "a guest has changed a node of the host's",
-        "a request has no answer",
+        "a request has no answer", "a guest owns more nodes than its quota",
       ]), "\(complaints)")
   }
 
