@@ -15,7 +15,7 @@ struct RunLinuxTests {
   private func makeRAMDisk(_ scratch: Scratch, _ commands: [String], module: String? = nil) -> String {
     let names = [
       "mount", "insmod", "mkdir", "cat", "dd", "sync", "md5sum", "umount", "echo", "sleep", "ip", "chmod",
-      "udhcpc", "wget", "httpd", "grep", "rm",
+      "udhcpc", "wget", "httpd", "grep", "rm", "fstrim",
     ]
     let aliases = names.map { "\($0)() { /bin/busybox \($0) \"$@\"; }" }
     scratch.write(
@@ -144,11 +144,14 @@ struct RunLinuxTests {
     let ramdisk = makeRAMDisk(
       scratch,
       [
-        "mkdir -p /dev /proc /disk", "mount -t devtmpfs dev /dev", "mount -t proc proc /proc",
+        "mkdir -p /dev /proc /sys /disk", "mount -t devtmpfs dev /dev", "mount -t proc proc /proc",
+        "mount -t sysfs sys /sys",
         "insmod /module.ko",
         "sleep 1", "mount -t ext4 /dev/xvda /disk", "cat /disk/hello.txt",
         "dd if=/dev/urandom of=/disk/big bs=64k count=100", "sync", "md5sum /disk/big >/sum",
-        "echo 3 >/proc/sys/vm/drop_caches", "md5sum -c /sum", "umount /disk",
+        "echo 3 >/proc/sys/vm/drop_caches", "md5sum -c /sum",
+        "echo $(cat /sys/block/xvda/queue/max_segments) segments", "rm /disk/big", "sync",
+        "fstrim /disk && echo trimmed", "umount /disk",
       ], module: Requirement.blockFrontEnd)
     let file = try configure(scratch, ramdisk, "disk = ['\(image),raw,xvda,rw']")
     let result = Program.run(Program.lockstep, ["run", "--check", file], seconds: 200)
@@ -156,6 +159,11 @@ struct RunLinuxTests {
     #expect(result.output.contains("Good morning from a disk."))
     #expect(result.output.contains("/disk/big: OK"), "\(result.output.suffix(2000))")
     #expect(result.error.contains("lockstep: checked: Ring: "))
+    // Indirect requests: Linux takes at most 32 of what is offered, and 11 without.
+    #expect(result.output.contains("32 segments"), "\(result.output.suffix(2000))")
+    // What was removed, 6.4 MB, is the host's again.
+    var status = stat()
+    #expect(result.output.contains("trimmed") && stat(image, &status) == 0 && status.st_blocks < 10_000)
     let checked = Program.run("/usr/bin/env", ["PATH=/usr/sbin:/sbin", "e2fsck", "-fn", image])
     #expect(checked.end == .exited(0), "\(checked.output)")
   }

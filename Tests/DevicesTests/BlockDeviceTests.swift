@@ -76,7 +76,8 @@ struct BlockDeviceTests {
       "dev": "xvda", "sectors": "128", "sector-size": "512", "info": "0", "mode": "w",
       "feature-flush-cache": "1",
       "feature-barrier": "1", "frontend": "/local/domain/1/device/vbd/51712", "frontend-id": "1",
-      "online": "1",
+      "online": "1", "feature-max-indirect-segments": "256", "discard-granularity": "4096",
+      "discard-secure": "0",
     ]
     for (name, value) in nodes { #expect(setup.store.read(setup.paths.backEnd / name) == value) }
     #expect(setup.store.read(setup.paths.frontEnd / "backend") == "/local/domain/0/backend/vbd/1/51712")
@@ -85,6 +86,10 @@ struct BlockDeviceTests {
     let readOnly = try Setup(readOnly: true)
     #expect(readOnly.store.read(readOnly.paths.backEnd / "info") == "4")
     #expect(readOnly.store.read(readOnly.paths.backEnd / "mode") == "r")
+    #expect(readOnly.store.read(readOnly.paths.backEnd / "feature-discard") == "0")
+    let other = TemporaryFile(Array(repeating: 7, count: 512))
+    let canDiscard = try DiskImage(path: other.path, readOnly: false).canDiscard
+    #expect(setup.store.read(setup.paths.backEnd / "feature-discard") == (canDiscard ? "1" : "0"))
   }
 
   @Test("lets its guest read one directory and write the other")

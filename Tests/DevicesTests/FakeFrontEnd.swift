@@ -47,14 +47,12 @@ final class FakeFrontEnd {
 
   /// A request's slot: segments are (reference, first, last).
   static func slot(
-    operation: UInt8, sector: UInt64, segments: [(UInt32, UInt8, UInt8)], count: UInt8? = nil,
-    identifier: UInt64 = 1
+    operation: UInt8, sector: UInt64, segments: [(UInt32, UInt8, UInt8)], count: UInt8? = nil
   ) -> [UInt8] {
     var slot = [UInt8](repeating: 0, count: 112)
     slot.withUnsafeMutableBytes { bytes in
       bytes[0] = operation
       bytes[1] = count ?? UInt8(segments.count)
-      bytes.storeBytes(of: identifier, toByteOffset: 8, as: UInt64.self)
       bytes.storeBytes(of: sector, toByteOffset: 16, as: UInt64.self)
       for (index, segment) in segments.prefix(11).enumerated() {
         bytes.storeBytes(of: segment.0, toByteOffset: 24 + 8 * index, as: UInt32.self)
@@ -65,14 +63,43 @@ final class FakeFrontEnd {
     return slot
   }
 
+  /// The slot of an indirect request whose segments, (reference, first, last), this writes into a page.
+  func indirectSlot(
+    operation: UInt8, sector: UInt64, segments: [(UInt32, UInt8, UInt8)], page: Int, count: UInt16? = nil
+  ) -> [UInt8] {
+    for (index, segment) in segments.enumerated() {
+      let word = UInt64(segment.0) | UInt64(segment.1) << 32 | UInt64(segment.2) << 40
+      guest.page(page).storeBytes(of: word, toByteOffset: 8 * index, as: UInt64.self)
+    }
+    var slot = Self.slot(operation: 6, sector: sector, segments: [], count: operation)
+    slot.withUnsafeMutableBytes { bytes in
+      bytes.storeBytes(of: count ?? UInt16(segments.count), toByteOffset: 2, as: UInt16.self)
+      bytes.storeBytes(of: UInt32(page), toByteOffset: 28, as: UInt32.self)
+    }
+    return slot
+  }
+
+  /// The slot of a request that discards sectors.
+  static func discardSlot(sector: UInt64, count: UInt64, flags: UInt8 = 0) -> [UInt8] {
+    var slot = slot(operation: 5, sector: sector, segments: [], count: flags)
+    slot.withUnsafeMutableBytes { $0.storeBytes(of: count, toByteOffset: 24, as: UInt64.self) }
+    return slot
+  }
+
   /// Puts a request on the ring; returns its identifier.
   @discardableResult
   func put(
     operation: UInt8, sector: UInt64 = 0, segments: [(UInt32, UInt8, UInt8)] = [], count: UInt8? = nil
   ) -> UInt64 {
+    put(slot: Self.slot(operation: operation, sector: sector, segments: segments, count: count))
+  }
+
+  /// Puts a request on the ring, whose identifier it chooses.
+  @discardableResult
+  func put(slot: [UInt8]) -> UInt64 {
     nextIdentifier += 1
-    let slot = Self.slot(
-      operation: operation, sector: sector, segments: segments, count: count, identifier: nextIdentifier)
+    var slot = slot
+    slot.withUnsafeMutableBytes { $0.storeBytes(of: nextIdentifier, toByteOffset: 8, as: UInt64.self) }
     slot.withUnsafeBytes { ring.putRequest($0) }
     _ = ring.pushRequests()
     return nextIdentifier

@@ -162,6 +162,16 @@ struct DiskConfigurationTests {
     #expect(disk.target == target && disk.device.name == device && disk.readOnly == readOnly)
   }
 
+  @Test("gives room back unless its configuration says no-discard")
+  func discard() throws {
+    for (text, discard) in [
+      ("/d,raw,xvda", true), ("/d,raw,xvda,rw,discard", true), ("/d,raw,xvda,rw,no-discard", false),
+      ("no-discard,raw,xvda", true),
+    ] {
+      #expect(try DiskConfiguration(text).discard == discard)
+    }
+  }
+
   @Test(
     "that makes no sense is refused with a remedy",
     arguments: [

@@ -29,12 +29,18 @@ final class BlockDevice {
   static func describe(
     _ image: DiskImage, name: String, number: Int, _ paths: DevicePaths, in store: HostStore
   ) {
+    // Persistent grants are not offered: mapping a page is an entry of a table, since the host has all of a guest's
+    // memory mapped already, so that there is nothing to save that would be worth a copy of all data in the guest.
     paths.create(
       in: store,
       frontEnd: [("virtual-device", "\(number)"), ("device-type", "disk")],
       backEnd: [
         ("dev", name), ("type", "file"), ("params", image.path), ("mode", image.isReadOnly ? "r" : "w"),
-        ("device-type", "disk"), ("bootable", "1"), ("removable", "0"), ("discard-enable", "0"),
+        ("device-type", "disk"), ("bootable", "1"), ("removable", "0"),
+        ("discard-enable", image.canDiscard ? "1" : "0"), ("feature-discard", image.canDiscard ? "1" : "0"),
+        ("discard-granularity", "\(DiskImage.discardGranularity)"), ("discard-alignment", "0"),
+        ("discard-secure", "0"),
+        ("feature-max-indirect-segments", "\(BlockRing.maximumIndirectSegments)"),
         ("sectors", "\(image.sectorCount)"), ("sector-size", "\(BlockRing.sectorSize)"),
         // VDISK_READONLY
         ("info", image.isReadOnly ? "4" : "0"),

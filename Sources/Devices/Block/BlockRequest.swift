@@ -9,6 +9,8 @@ enum BlockOperation: UInt8, Sendable {
   /// All writes answered before are on the disk before it, it before all that follow.
   case writeBarrier = 2
   case flush = 3
+  /// Sectors hold nothing that is needed any more.
+  case discard = 5
 }
 
 /// How a block request ended (`BLKIF_RSP_*`).
@@ -24,12 +26,19 @@ enum BlockRing {
   static let slotCount = 32
   static let slotSize = 112
   static let maximumSegments = 11
+  /// `BLKIF_OP_INDIRECT`: no operation, but a request whose segments lie in a granted page.
+  static let indirect: UInt8 = 6
+  /// What is offered: the protocol has up to 4096, in 8 pages. These lie in one.
+  static let maximumIndirectSegments = 256
+  /// `BLKIF_DISCARD_SECURE`: not offered.
+  static let secureDiscard: UInt8 = 1
   /// What requests count sectors in, whatever the disk's own sector size.
   static let sectorSize = 512
   static let protocolName = "x86_64-abi"
 }
 
-/// A request, copied out of its slot and checked for shape: nothing in it is in shared memory any more.
+/// A request, copied out of its slot and its indirect page, and checked for shape: nothing in it is in shared memory any
+/// more.
 struct BlockRequest: Sendable, Hashable {
   /// A part of a granted page, in sectors.
   struct Segment: Sendable, Hashable {
@@ -40,12 +49,22 @@ struct BlockRequest: Sendable, Hashable {
 
     var byteOffset: Int { first * BlockRing.sectorSize }
     var byteCount: Int { (last - first + 1) * BlockRing.sectorSize }
+
+    /// - Parameter word: the reference, a byte for the first sector, one for the last, two of padding.
+    init(_ word: UInt64) throws(Refusal) {
+      reference = GrantReference(UInt32(truncatingIfNeeded: word))
+      first = Int(word >> 32 & 0xff)
+      last = Int(word >> 40 & 0xff)
+      guard first <= last, last < frameSize / BlockRing.sectorSize else { throw Refusal(status: .error) }
+    }
   }
 
   var operation: BlockOperation
   /// Where on the disk it begins, in sectors of 512 bytes: any number.
   var sector: UInt64
-  var segments: [Segment]
+  var segments: [Segment] = []
+  /// What is to be discarded, in sectors of 512 bytes: any number but 0.
+  var discardedSectors: UInt64 = 0
 
   var byteCount: Int { segments.reduce(0) { $0 + $1.byteCount } }
 
@@ -55,31 +74,51 @@ struct BlockRequest: Sendable, Hashable {
     var identifier: UInt64
 
     init(_ slot: UnsafeRawBufferPointer) {
-      operation = slot[0]
+      // An indirect request is answered as what it asks for.
+      operation = slot[0] == BlockRing.indirect ? slot[1] : slot[0]
       identifier = slot.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
     }
   }
 
+  /// - Parameter copyWords: copies so many words out of a granted page; nil if it cannot be mapped.
   /// - Throws: the status to answer a request with that makes no sense.
-  init(_ slot: UnsafeRawBufferPointer) throws(Refusal) {
-    guard let operation = BlockOperation(rawValue: slot[0]) else { throw Refusal(status: .notSupported) }
-    let count = Int(slot[1])
-    guard count <= BlockRing.maximumSegments else { throw Refusal(status: .error) }
+  init(
+    _ slot: UnsafeRawBufferPointer, copyWords: (_ page: GrantReference, _ count: Int) -> [UInt64]?
+  ) throws(Refusal) {
+    let isIndirect = slot[0] == BlockRing.indirect
+    guard let operation = BlockOperation(rawValue: isIndirect ? slot[1] : slot[0]) else {
+      throw Refusal(status: .notSupported)
+    }
     self.operation = operation
     sector = slot.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
-    segments = []
-    for index in 0..<count {
-      let offset = 24 + 8 * index
-      let segment = Segment(
-        reference: GrantReference(slot.loadUnaligned(fromByteOffset: offset, as: UInt32.self)),
-        first: Int(slot[offset + 4]), last: Int(slot[offset + 5]))
-      guard segment.first <= segment.last, segment.last < frameSize / BlockRing.sectorSize else {
-        throw Refusal(status: .error)
-      }
-      segments.append(segment)
-    }
     let movesData = operation == .read || operation == .write
-    guard !movesData || count > 0 else { throw Refusal(status: .error) }
+    guard movesData || !isIndirect else { throw Refusal(status: .error) }
+    if operation == .discard {
+      guard slot[1] & BlockRing.secureDiscard == 0 else { throw Refusal(status: .notSupported) }
+      discardedSectors = slot.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
+      guard discardedSectors > 0 else { throw Refusal(status: .error) }
+      return
+    }
+    let words = isIndirect ? try Self.indirectWords(slot, copyWords) : try Self.words(slot)
+    segments = try words.map { word throws(Refusal) in try Segment(word) }
+    guard !movesData || !segments.isEmpty else { throw Refusal(status: .error) }
+  }
+
+  private static func words(_ slot: UnsafeRawBufferPointer) throws(Refusal) -> [UInt64] {
+    let count = Int(slot[1])
+    guard count <= BlockRing.maximumSegments else { throw Refusal(status: .error) }
+    return (0..<count).map { slot.loadUnaligned(fromByteOffset: 24 + 8 * $0, as: UInt64.self) }
+  }
+
+  private static func indirectWords(
+    _ slot: UnsafeRawBufferPointer, _ copyWords: (GrantReference, Int) -> [UInt64]?
+  ) throws(Refusal) -> [UInt64] {
+    let count = Int(slot.loadUnaligned(fromByteOffset: 2, as: UInt16.self))
+    let page = GrantReference(slot.loadUnaligned(fromByteOffset: 28, as: UInt32.self))
+    guard count <= BlockRing.maximumIndirectSegments, let words = copyWords(page, count) else {
+      throw Refusal(status: .error)
+    }
+    return words
   }
 
   struct Refusal: Error, Sendable, Hashable {

@@ -36,22 +36,37 @@ final class BlockServer {
   /// Carries out the request in `slot`.
   private func perform() -> BlockStatus {
     do throws(BlockRequest.Refusal) {
-      return perform(try BlockRequest(UnsafeRawBufferPointer(slot)))
+      return perform(try BlockRequest(UnsafeRawBufferPointer(slot), copyWords: copyWords))
     } catch {
       return error.status
     }
+  }
+
+  /// Reads each word once: what the guest makes of the page afterwards changes no request.
+  private func copyWords(_ page: GrantReference, _ count: Int) -> [UInt64]? {
+    guard case .success(let pages) = grants.map([page], readOnly: true) else { return nil }
+    defer { grants.unmap(pages) }
+    let bytes = UnsafeRawBufferPointer(start: pages.first?.bytes, count: 8 * count)
+    return (0..<count).map { bytes.load(fromByteOffset: 8 * $0, as: UInt64.self) }
   }
 
   func perform(_ request: BlockRequest) -> BlockStatus {
     if request.operation != .read && image.isReadOnly { return .error }
     switch request.operation {
     case .read, .write: return transfer(request)
+    case .discard: return discard(request)
     case .flush: return image.flush() ? .okay : .error
     case .writeBarrier:
       guard image.flush() else { return .error }
       let status = request.segments.isEmpty ? .okay : transfer(request)
       return status == .okay && image.flush() ? .okay : .error
     }
+  }
+
+  private func discard(_ request: BlockRequest) -> BlockStatus {
+    guard image.canDiscard else { return .notSupported }
+    guard image.contains(sector: request.sector, count: request.discardedSectors) else { return .error }
+    return image.discard(sector: request.sector, count: request.discardedSectors) ? .okay : .error
   }
 
   private func transfer(_ request: BlockRequest) -> BlockStatus {

@@ -13,16 +13,26 @@ public final class DiskImage: Sendable {
   public let isReadOnly: Bool
   /// Whole sectors of 512 bytes; what is left over at the end is not part of the disk.
   public let sectorCount: UInt64
+  /// Whether the image gives room back that its guest does not need: a file on a file system that has holes.
+  public let canDiscard: Bool
+  /// Only whole pages of so many bytes are given back.
+  static let discardGranularity = 4096
   private let descriptor: Int32
 
   /// Opens and locks an image: alone if it is to be written, with other readers if not.
-  public init(path: String, readOnly: Bool) throws(DiskImageError) {
+  /// - Parameter discard: whether room may be given back, if it can be.
+  public init(path: String, readOnly: Bool, discard: Bool = true) throws(DiskImageError) {
     self.path = path
     isReadOnly = readOnly
     descriptor = open(path, (readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC)
     guard descriptor >= 0 else { throw Self.openError(path, readOnly: readOnly, errno) }
     do {
       sectorCount = try Self.lockAndMeasure(descriptor, path, readOnly: readOnly)
+      // A hole behind the end changes nothing, and shows whether there can be one.
+      let end = (Int(sectorCount) * 512 / Self.discardGranularity + 1) * Self.discardGranularity
+      canDiscard =
+        discard && !readOnly && Self.isFile(descriptor)
+        && Self.makeHole(descriptor, end..<end + Self.discardGranularity)
     } catch {
       close(descriptor)
       throw error
@@ -66,43 +76,77 @@ public final class DiskImage: Sendable {
     return UInt64(end) / 512
   }
 
+  private static func isFile(_ descriptor: Int32) -> Bool {
+    var status = stat()
+    return fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
+
+  /// Gives whole pages of a file back, which read as 0 from then on; the size stays.
+  private static func makeHole(_ descriptor: Int32, _ bytes: Range<Int>) -> Bool {
+    // `fallocate` is hidden without _GNU_SOURCE; removing mapped memory comes to the same.
+    let memory = mmap(nil, bytes.count, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, bytes.lowerBound)
+    guard let memory, memory != MAP_FAILED else { return false }
+    defer { munmap(memory, bytes.count) }
+    return madvise(memory, bytes.count, MADV_REMOVE) == 0
+  }
+
   // MARK: access
 
   /// Whether so many bytes from a sector on lie on the disk. Both numbers may be anything.
   func contains(sector: UInt64, byteCount: Int) -> Bool {
-    guard byteCount >= 0, byteCount % 512 == 0, sector <= sectorCount else { return false }
-    return UInt64(byteCount / 512) <= sectorCount - sector
+    byteCount >= 0 && byteCount % 512 == 0 && contains(sector: sector, count: UInt64(byteCount / 512))
+  }
+
+  /// Whether so many sectors from one on lie on the disk. Both numbers may be anything.
+  func contains(sector: UInt64, count: UInt64) -> Bool {
+    sector <= sectorCount && count <= sectorCount - sector
   }
 
   /// Reads into buffers, one after the other.
   /// - Precondition: `contains` of sector and the buffers' sizes.
   /// - Returns: false if the host could not read it all.
   func read(sector: UInt64, into buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
-    transfer(buffers, from: sector) { pread($0, $1.baseAddress, $1.count, $2) }
+    transfer(buffers, from: sector) { preadv($0, $1, $2, $3) }
   }
 
   /// Writes buffers, one after the other; see `read`.
   func write(sector: UInt64, from buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
-    transfer(buffers, from: sector) { pwrite($0, $1.baseAddress, $1.count, $2) }
+    transfer(buffers, from: sector) { pwritev($0, $1, $2, $3) }
   }
 
   /// Makes what was written durable.
   func flush() -> Bool { fdatasync(descriptor) == 0 }
 
+  /// Gives back the whole pages among some sectors, which read as 0 from then on; the rest keeps what it holds.
+  /// - Precondition: `contains` of them, and `canDiscard`.
+  /// - Returns: false if the host could not.
+  func discard(sector: UInt64, count: UInt64) -> Bool {
+    let page = Self.discardGranularity
+    let first = (Int(sector) * 512 + page - 1) / page * page
+    let end = Int(sector + count) * 512 / page * page
+    return first >= end || Self.makeHole(descriptor, first..<end)
+  }
+
   private func transfer(
     _ buffers: [UnsafeMutableRawBufferPointer], from sector: UInt64,
-    _ call: (Int32, UnsafeMutableRawBufferPointer, Int) -> Int
+    _ call: (Int32, UnsafePointer<iovec>?, Int32, Int) -> Int
   ) -> Bool {
     var offset = Int(sector) * 512
-    for buffer in buffers {
-      var rest = buffer
-      while !rest.isEmpty {
-        let count = call(descriptor, rest, offset)
-        if count < 0 && errno == EINTR { continue }
-        // Nothing at all: the image was cut short behind our back.
-        guard count > 0 else { return false }
-        rest = UnsafeMutableRawBufferPointer(rebasing: rest[count...])
-        offset += count
+    var rest = buffers.map { iovec(iov_base: $0.baseAddress, iov_len: $0.count) }[...]
+    while !rest.isEmpty {
+      // At most 256 of the 1024 that the system takes.
+      var count = rest.withUnsafeBufferPointer { call(descriptor, $0.baseAddress, Int32($0.count), offset) }
+      if count < 0 && errno == EINTR { continue }
+      // Nothing at all: the image was cut short behind our back.
+      guard count > 0 else { return false }
+      offset += count
+      while let first = rest.first, first.iov_len <= count {
+        count -= first.iov_len
+        rest.removeFirst()
+      }
+      if let first = rest.first {
+        rest[rest.startIndex] = iovec(
+          iov_base: first.iov_base.map { $0 + count }, iov_len: first.iov_len - count)
       }
     }
     return true

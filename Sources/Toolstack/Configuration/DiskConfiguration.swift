@@ -16,11 +16,14 @@ public struct DiskConfiguration: Sendable, Hashable {
   /// The name and number under which the guest sees the disk.
   public var device: VirtualDevice
   public var readOnly: Bool
+  /// Whether the guest may give room of the image back; not with the word `no-discard`.
+  public var discard: Bool
 
-  public init(target: String, device: VirtualDevice, readOnly: Bool) {
+  public init(target: String, device: VirtualDevice, readOnly: Bool, discard: Bool = true) {
     self.target = target
     self.device = device
     self.readOnly = readOnly
+    self.discard = discard
   }
 
   init(_ specification: String) throws(SpecificationProblem) {
@@ -43,6 +46,7 @@ public struct DiskConfiguration: Sendable, Hashable {
     self.target = target
     self.device = device
     readOnly = try Self.isReadOnly(fields.access) ?? fields.isCompactDisc
+    discard = fields.discard
   }
 
   private static func isReadOnly(_ access: String?) throws(SpecificationProblem) -> Bool? {
@@ -62,6 +66,7 @@ private struct Fields {
   var vdev: String?
   var access: String?
   var isCompactDisc = false
+  var discard = true
   /// The form `file:/path,xvda,w` has no format field.
   private var hasPrefix = false
 
@@ -102,9 +107,9 @@ private struct Fields {
   private mutating func takeWord(_ word: String) throws(SpecificationProblem) {
     switch word {
     case "cdrom" where target != nil: isCompactDisc = true
-    case "discard" where target != nil, "no-discard" where target != nil,
-      "direct-io-safe" where target != nil:
-      break
+    case "discard" where target != nil: discard = true
+    case "no-discard" where target != nil: discard = false
+    case "direct-io-safe" where target != nil: break
     default: try takePositional(word)
     }
   }

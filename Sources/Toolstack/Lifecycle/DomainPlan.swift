@@ -45,7 +45,7 @@ struct DomainPlan {
 
   private static func open(_ disk: DiskConfiguration) throws(ToolstackError) -> DiskImage {
     do {
-      return try DiskImage(path: disk.target, readOnly: disk.readOnly)
+      return try DiskImage(path: disk.target, readOnly: disk.readOnly, discard: disk.discard)
     } catch {
       throw ToolstackError("disk \(disk.device.name): \(error.description)")
     }
