@@ -34,8 +34,15 @@ public struct Sandbox: Sendable {
     )
   }
 
+  // Actions of libseccomp, whose macros Swift does not see.
+  /// `SCMP_ACT_ALLOW`.
+  fileprivate static let permission: UInt32 = 0x7fff_0000
+  /// `SCMP_ACT_TRAP`: SIGSYS.
+  fileprivate static let alarm: UInt32 = 0x0003_0000
   /// `SCMP_ACT_ERRNO`.
   fileprivate static func refusal(_ code: Int32) -> UInt32 { 0x0005_0000 | UInt32(code) }
+  /// Of the flags of `clone`.
+  private static let threadFlag: UInt32 = 0x0001_0000  // CLONE_THREAD
 
   /// A line on standard error, and the end.
   private static func reportIntrusions() {
@@ -65,7 +72,7 @@ public struct Sandbox: Sendable {
 
 /// A system call, and the arguments for which it is allowed.
 private struct Rule {
-  var action: UInt32 = 0x7fff_0000
+  var action = Sandbox.permission
   var call: String
   var arguments: [scmp_arg_cmp] = []
 
@@ -99,8 +106,7 @@ extension Sandbox {
     // Files, pipes and terminals that are open.
     "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "lseek", "close", "fsync",
     "fdatasync", "fallocate", "fstat", "newfstatat", "statx", "fcntl", "dup", "pipe", "pipe2", "eventfd2",
-    "poll",
-    "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
+    "poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
     // Control connections and networks that are open.
     "accept", "accept4", "getsockopt", "setsockopt", "getsockname", "getpeername", "shutdown", "sendto",
     "recvfrom", "sendmsg", "recvmsg",
@@ -112,9 +118,8 @@ extension Sandbox {
     "munmap", "mremap", "madvise", "brk", "futex", "set_robust_list", "rseq", "membarrier", "sched_yield",
     "sched_getaffinity", "exit", "exit_group", "gettid", "getpid", "rt_sigaction", "rt_sigprocmask",
     "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "restart_syscall", "getrandom", "clock_gettime",
-    "clock_getres",
-    "clock_nanosleep", "nanosleep", "gettimeofday", "time", "getrusage", "sysinfo", "uname", "getuid",
-    "geteuid",
+    "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "getrusage", "sysinfo", "uname",
+    "getuid", "geteuid",
   ].map { Rule(call: $0) }
 
   private static let restricted: [Rule] =
@@ -125,7 +130,7 @@ extension Sandbox {
       Rule(call: "mmap", arguments: [Rule.bits(2, PROT_EXEC, 0)]),
       Rule(call: "mprotect", arguments: [Rule.bits(2, PROT_EXEC, 0)]),
       // Threads, but no processes. The flags of clone3 lie in memory, where no filter sees them: glibc does without.
-      Rule(call: "clone", arguments: [Rule.bits(0, 0x0001_0000, 0x0001_0000)]),
+      Rule(call: "clone", arguments: [Rule.bits(0, threadFlag, threadFlag)]),
       Rule(action: refusal(ENOSYS), call: "clone3"),
       // Signals to its own threads.
       Rule(call: "tgkill", arguments: [Rule.equal(0, getpid())]),
@@ -150,9 +155,8 @@ extension Sandbox {
 
   private static let intrusions: [Rule] = [
     "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "mount", "umount2", "pivot_root",
-    "chroot",
-    "setns", "unshare", "init_module", "finit_module", "delete_module", "kexec_load", "bpf",
-    "perf_event_open",
-    "userfaultfd", "io_uring_setup", "open_by_handle_at", "keyctl", "add_key", "request_key", "reboot",
-  ].map { Rule(action: 0x0003_0000, call: $0) }
+    "chroot", "setns", "unshare", "init_module", "finit_module", "delete_module", "kexec_load", "bpf",
+    "perf_event_open", "userfaultfd", "io_uring_setup", "open_by_handle_at", "keyctl", "add_key",
+    "request_key", "reboot",
+  ].map { Rule(action: alarm, call: $0) }
 }
