@@ -119,6 +119,8 @@ let package = Package(
     .target(
       name: "PlantedBugs", dependencies: ["Conformance", "Machines", "Interfaces"], path: "Tests/PlantedBugs",
       swiftSettings: fast + comparing),
+    // The fuzz targets' inputs, for tests to replay.
+    .target(name: "Corpora", path: "Tests/Corpora", swiftSettings: strict),
     // A guest without a processor: for tests of back ends, and for the fuzz target of one.
     .target(
       name: "FakeGuests", dependencies: ["Devices", "Machines", "Interfaces"], path: "Tests/FakeGuests",
@@ -160,15 +162,17 @@ let package = Package(
     // It has an evaluator of its own, of TLA+.
     tests("Specs", ["Specs", "Checker", "Proofs"], optimised: true),
     tests("Machines", ["Machines", "Interfaces"]),
-    tests("Conformance", ["Conformance", "PlantedBugs", "Machines", "Interfaces"], fixtures: ["Fixtures"]),
+    tests(
+      "Conformance", ["Conformance", "Corpora", "PlantedBugs", "Machines", "Interfaces"],
+      fixtures: ["Fixtures"]),
     tests("Hypervisor", ["Hypervisor", "KVM", "Machines", "Conformance", "PlantedBugs", "Interfaces"]),
     tests("Xenstore", ["Xenstore", "Machines", "Interfaces"]),
-    tests("Devices", ["Devices", "FakeGuests", "Xenstore", "Machines", "Interfaces"]),
+    tests("Devices", ["Devices", "Corpora", "FakeGuests", "Xenstore", "Machines", "Interfaces"]),
     tests(
       "Toolstack",
       [
-        "Toolstack", "HostileInputs", "Hypervisor", "Xenstore", "Devices", "Conformance", "PlantedBugs",
-        "Interfaces",
+        "Toolstack", "Corpora", "HostileInputs", "Hypervisor", "Xenstore", "Devices", "Conformance",
+        "PlantedBugs", "Interfaces",
       ]),
     tests("CommandLine", ["lockstep"]),
   ]

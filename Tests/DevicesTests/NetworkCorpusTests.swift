@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Corpora
 import FakeGuests
-import Foundation
 import Interfaces
 import Testing
 
@@ -10,19 +10,9 @@ import Testing
 /// Every seed and every regression of the network's fuzz target, replayed.
 @Suite("The network's corpus and regressions")
 struct NetworkCorpusTests {
-  private static let fuzz = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().appending(path: "Fuzz/Network")
-
-  private func inputs(_ folder: String) throws -> [(name: String, bytes: [UInt8])] {
-    let files = try FileManager.default.contentsOfDirectory(
-      at: Self.fuzz.appending(path: folder), includingPropertiesForKeys: nil)
-    return try files.filter { !$0.lastPathComponent.hasPrefix(".") }
-      .map { (name: $0.lastPathComponent, bytes: [UInt8](try Data(contentsOf: $0))) }
-  }
-
   @Test("hold what must hold")
   func replays() throws {
-    for (name, bytes) in try inputs("corpus") + inputs("regressions") {
+    for (name, bytes) in try Corpus.seeds(of: "Network") + Corpus.regressions(of: "Network") {
       #expect(bytes.withUnsafeBufferPointer { NetworkScript.run($0) } == nil, "\(name)")
     }
   }
@@ -30,7 +20,7 @@ struct NetworkCorpusTests {
   @Test(
     "find a back end that does not let go of pages, one that writes what it may not, and one that reads it")
   func canaries() throws {
-    let corpus = try inputs("corpus").map(\.bytes)
+    let corpus = try Corpus.seeds(of: "Network").map(\.bytes)
     func complaints(_ grants: (any GrantAccess) -> any GrantAccess) -> [String] {
       corpus.compactMap { $0.withUnsafeBufferPointer { NetworkScript.run($0, grants) } }
     }

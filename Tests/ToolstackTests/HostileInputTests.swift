@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Corpora
 import Foundation
 import HostileInputs
 import Interfaces
@@ -11,22 +12,12 @@ import Xenstore
 /// Every seed and every regression of two fuzz targets, replayed, and the alarms of both.
 @Suite("The corpora and regressions of files and of the store's ring")
 struct HostileInputTests {
-  private static let fuzz = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().appending(path: "Fuzz")
-
-  private func inputs(_ folder: String) throws -> [(name: String, bytes: [UInt8])] {
-    let files = try FileManager.default.contentsOfDirectory(
-      at: Self.fuzz.appending(path: folder), includingPropertiesForKeys: nil)
-    return try files.filter { !$0.lastPathComponent.hasPrefix(".") }
-      .map { (name: $0.lastPathComponent, bytes: [UInt8](try Data(contentsOf: $0))) }
-  }
-
   @Test("hold what must hold")
   func replays() throws {
-    for (name, bytes) in try inputs("Files/corpus") + inputs("Files/regressions") {
+    for (name, bytes) in try Corpus.seeds(of: "Files") + Corpus.regressions(of: "Files") {
       #expect(bytes.withUnsafeBufferPointer { FileInput.run($0) } == nil, "\(name)")
     }
-    for (name, bytes) in try inputs("Store/corpus") + inputs("Store/regressions") {
+    for (name, bytes) in try Corpus.seeds(of: "Store") + Corpus.regressions(of: "Store") {
       #expect(bytes.withUnsafeBufferPointer { StoreScript.run($0) } == nil, "\(name)")
     }
   }
@@ -34,7 +25,7 @@ struct HostileInputTests {
   @Test(
     "find tables that the guest could write, tables that lead elsewhere, and a kernel that is not the file's")
   func fileCanaries() throws {
-    let corpus = try inputs("Files/corpus").map(\.bytes)
+    let corpus = try Corpus.seeds(of: "Files").map(\.bytes)
     func complaints(_ tamper: (UnsafeMutableRawBufferPointer) -> Void) -> Set<String> {
       Set(corpus.compactMap { $0.withUnsafeBufferPointer { FileInput.run($0, tamper: tamper) } })
     }
@@ -65,7 +56,7 @@ struct HostileInputTests {
     "find a store that tells secrets, one that lets its nodes be changed, one without a quota, and answers that get lost"
   )
   func storeCanaries() throws {
-    let corpus = try inputs("Store/corpus").map(\.bytes)
+    let corpus = try Corpus.seeds(of: "Store").map(\.bytes)
     let readable = StorePermissions(owner: .host, others: .read)
     let writable = StorePermissions(owner: .host, others: .both)
     let complaints = corpus.flatMap { input in
