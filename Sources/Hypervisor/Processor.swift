@@ -161,11 +161,11 @@ final class Processor: @unchecked Sendable {
     if isStale.exchange(false, ordering: .sequentiallyConsistent) {
       // Any change of a control register that matters to paging makes KVM flush the vCPU's translations.
       special.pointee.cr4 ^= ControlFour.performanceCounters
-      virtual.registersChanged = true
+      virtual.specialChanged = true
     }
-    if virtual.special.pointee.cr3 != root {
-      virtual.special.pointee.cr3 = root
-      virtual.registersChanged = true
+    if special.pointee.cr3 != root {
+      special.pointee.cr3 = root
+      virtual.specialChanged = true
     }
     inGuest.store(true, ordering: .sequentiallyConsistent)
     return true
@@ -193,7 +193,19 @@ final class Processor: @unchecked Sendable {
   private var isInterruptible: Bool {
     let code = virtual.special.pointee.cs
     return code.dpl == 3 && code.selector & 3 == 3 && !virtual.exceptionPending
-      && !isSystemCallPage(virtual.registers.pointee.rip)
+      && !isSystemCallPage(virtual.registers.pointee.rip) && !isAtBreakpoint
+  }
+
+  /// Whether KVM may have a breakpoint to deliver, at this instruction or behind it. If it has none, an up-call comes at
+  /// the next exit, and each slice has one.
+  private var isAtBreakpoint: Bool {
+    guard virtual.breakpointMayBePending else { return false }
+    let instruction = registers.pointee.rip
+    return [instruction, instruction &- 1].contains { address in
+      var byte: UInt8 = 0
+      let count = withUnsafeMutableBytes(of: &byte) { copyInstruction(address, into: $0) }
+      return count == 1 && byte == 0xcc
+    }
   }
 
   func isSystemCallPage(_ address: UInt64) -> Bool {

@@ -34,6 +34,9 @@ public final class VirtualCPU: @unchecked Sendable {
   public let special: UnsafeMutablePointer<SpecialRegisters>
   /// Set it after a change of `registers` or `special`; `run` clears it.
   public var registersChanged = false
+  /// Set it after a change of `special` alone, which may be made while an exception is pending too: KVM forgets the
+  /// exception when general registers are written. `run` clears it.
+  public var specialChanged = false
 
   let descriptor: Int32
   private let machine: VirtualMachine
@@ -69,10 +72,19 @@ public final class VirtualCPU: @unchecked Sendable {
     close(descriptor)
   }
 
-  /// Whether KVM still has an exception to deliver when the vCPU runs next.
+  /// Whether KVM still has an exception to deliver when the vCPU runs next. It does not say so of breakpoints.
   public var exceptionPending: Bool {
     events.pointee.exception.injected != 0 || events.pointee.exception.pending != 0
   }
+
+  /// Whether KVM may have a breakpoint (INT3) to deliver when the vCPU runs next: it does not report those, since
+  /// it expects the instruction to be executed again. But software KVM is already past it, and one that is forgotten
+  /// is lost. What it does report is the vector, of the latest exception that there was.
+  public var breakpointMayBePending: Bool {
+    wasInterrupted && events.pointee.exception.nr == Self.breakpointVector
+  }
+  private static let breakpointVector: UInt8 = 3
+  private var wasInterrupted = false
 
   /// Reads the registers as they are after creation, so that they can be changed before the first `run`.
   public func readRegisters() throws(KVMError) {
@@ -99,16 +111,16 @@ public final class VirtualCPU: @unchecked Sendable {
 
   /// Runs until the next exit.
   public func enter() throws(KVMError) -> Exit {
-    if registersChanged {
-      run.pointee.kvm_dirty_regs = UInt64(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS)
-      registersChanged = false
-    } else {
-      run.pointee.kvm_dirty_regs = 0
-    }
+    let general = registersChanged ? KVM_SYNC_X86_REGS : 0
+    let others = registersChanged || specialChanged ? KVM_SYNC_X86_SREGS : 0
+    run.pointee.kvm_dirty_regs = UInt64(general | others)
+    registersChanged = false
+    specialChanged = false
     runner.store(UInt(pthread_self()), ordering: .sequentiallyConsistent)
     let result = kvm_call(descriptor, kvm_request_run, 0)
     let reason = errno
     runner.store(0, ordering: .sequentiallyConsistent)
+    wasInterrupted = result < 0 || run.pointee.exit_reason == UInt32(KVM_EXIT_INTR)
     if result < 0 {
       guard reason == EINTR || reason == EAGAIN else { throw .failed(operation: "KVM_RUN", errno: reason) }
       return .interrupted

@@ -20,6 +20,10 @@ struct Pages: @unchecked Sendable {
     base = found
   }
 
+  /// The place of pages that come and go: others stay around it, so that no mapping made elsewhere falls into the hole,
+  /// but for one that is as small.
+  static func place(_ count: Int) -> UnsafeMutableRawPointer { Pages(count * 3).base + count * pageSize }
+
   /// The first word of a page: loads and stores that the compiler keeps.
   func word(_ page: Int) -> UnsafeMutablePointer<Atomic<Int>> {
     (base + page * pageSize).assumingMemoryBound(to: Atomic<Int>.self)
@@ -107,34 +111,26 @@ private func handleFaults(opening: Bool) {
 
 /// What is unmapped is gone, and what comes in its place is zero; another thread of the process does the same elsewhere.
 @Sendable func unmapPages(_ deadline: Deadline, _ isPlanted: Bool) -> Int {
-  func run() -> Int {
-    let pipe = Pipe()
-    let place = Pages(16).base
-    var rounds = 0
-    repeat {
-      rounds += 1
-      var pages = Pages(16, at: place)
-      for page in 0..<pages.count { pages.write(page, rounds) }
-      if !isPlanted { pages.unmap() }
-      // The hole may be taken by a thread's stack: neither case makes one while this runs.
-      require(!pages.isReadable(rounds % 16, pipe), "munmap: an unmapped page is read")
-      pages = Pages(16, at: place)
-      require((0..<16).allSatisfy { pages.read($0) == 0 }, "munmap: a new page is not zero")
-    } while !deadline.isOver
-    return rounds
-  }
-  let elsewhere = Thread(processor: 1) {
-    // At an address of its own: a mapping made anywhere could fall into the other thread's hole.
-    let place = Pages(32).base
+  let (pipe, place, otherPlace) = (Pipe(), Pages.place(16), Pages.place(32))
+  let other = Thread(processor: 1) {
     while !deadline.isOver {
-      let pages = Pages(32, at: place)
+      let pages = Pages(32, at: otherPlace)
       for page in 0..<pages.count { pages.write(page, page) }
       require((0..<pages.count).allSatisfy { pages.read($0) == $0 }, "munmap: a page has another's word")
       pages.unmap()
     }
   }
-  let rounds = run()
-  elsewhere.join()
+  var rounds = 0
+  repeat {
+    rounds += 1
+    var pages = Pages(16, at: place)
+    for page in 0..<pages.count { pages.write(page, rounds) }
+    if !isPlanted { pages.unmap() }
+    require(!pages.isReadable(rounds % 16, pipe), "munmap: an unmapped page is read")
+    pages = Pages(16, at: place)
+    require((0..<16).allSatisfy { pages.read($0) == 0 }, "munmap: a new page is not zero")
+  } while !deadline.isOver
+  other.join()
   return rounds
 }
 

@@ -91,6 +91,40 @@ private struct Traced {
   return rounds
 }
 
+private let breakpoints = Atomic<Int>(0)
+
+/// Breakpoints trap once each, and the program goes on behind them, while another thread's changes of a page's rights
+/// interrupt the processor.
+@Sendable func breakOften(_ deadline: Deadline, _ isPlanted: Bool) -> Int {
+  var action = sigaction()
+  action.__sigaction_handler.sa_handler = { _ in breakpoints.add(1, ordering: .sequentiallyConsistent) }
+  require(sigaction(SIGTRAP, &action, nil) == 0, "sigaction: error \(errno)")
+  // int3; ret
+  let (code, other) = (Pages(1), Pages(1))
+  for (index, byte) in [isPlanted ? 0x90 : 0xcc, 0xc3].enumerated() {
+    code.base.storeBytes(of: UInt8(byte), toByteOffset: index, as: UInt8.self)
+  }
+  code.protect(PROT_READ | PROT_EXEC)
+  let function = unsafeBitCast(code.base, to: Function.self)
+  let changing = Thread(processor: 1) {
+    while !deadline.isOver {
+      other.protect(PROT_READ | PROT_WRITE)
+      other.write(0, 1)
+      other.protect(PROT_READ)
+    }
+  }
+  pin(processor: 0)
+  var rounds = 0
+  repeat {
+    rounds += 1
+    function()
+    let seen = breakpoints.load(ordering: .sequentiallyConsistent)
+    require(seen == rounds, "breakpoints: \(seen) traps of \(rounds)")
+  } while !deadline.isOver
+  changing.join()
+  return rounds
+}
+
 /// Processes that execute this program anew.
 @Sendable func execute(_ deadline: Deadline, _ isPlanted: Bool) -> Int {
   var rounds = 0

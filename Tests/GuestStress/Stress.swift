@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a Linux guest's processes do to a hypervisor: a program of its own, built by .ci/boots and run in the guest. Each
-// case runs by itself, then all run at once. `--planted` runs each with a fault planted in it: each must fail.
+// case runs by itself, then all run at once; those that are named, each by itself. `--planted` runs each with a fault
+// planted in it: each must fail.
 
 import Glibc
 import Synchronization
@@ -18,6 +19,7 @@ let cases = [
   Case(name: "mprotect", run: protectPages), Case(name: "munmap", run: unmapPages),
   Case(name: "copy on write", run: copyOnWrite), Case(name: "shootdown", run: shootDown),
   Case(name: "vectors", run: keepVectors), Case(name: "ptrace", run: traceProcess),
+  Case(name: "breakpoints", run: breakOften),
   Case(name: "timers", run: countExpirations), Case(name: "threads", run: shareCounter),
   Case(name: "exec", run: execute),
 ]
@@ -90,12 +92,13 @@ private func endsWell(_ child: pid_t, _ item: Case, milliseconds: Int64) -> Bool
 /// How long a case may take beyond its time.
 private let grace: Int64 = 30_000
 
-private func runAll(milliseconds: Int64) -> Bool {
+private func runAll(milliseconds: Int64, named names: [String]) -> Bool {
   var isWell = true
-  for item in cases {
+  for item in cases where names.isEmpty || names.contains(item.name) {
     let child = start(item, milliseconds: milliseconds, isPlanted: false)
     isWell = endsWell(child, item, milliseconds: milliseconds + grace) && isWell
   }
+  guard names.isEmpty else { return isWell }
   say("all at once")
   let all = milliseconds * 6
   let children = cases.map { start($0, milliseconds: all, isPlanted: false) }
@@ -124,7 +127,9 @@ enum Stress {
     let arguments = CommandLine.arguments.dropFirst()
     // What `exec` executes.
     if arguments.first == "--executed" { exit(arguments.count == 2 ? 42 : 1) }
-    let isWell = arguments.first == "--planted" ? noticeAll(milliseconds: 100) : runAll(milliseconds: 600)
+    let isWell =
+      arguments.first == "--planted"
+      ? noticeAll(milliseconds: 100) : runAll(milliseconds: 600, named: Array(arguments))
     say(isWell ? "passed" : "failed")
     exit(isWell ? 0 : 1)
   }
