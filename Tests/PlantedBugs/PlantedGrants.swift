@@ -153,6 +153,9 @@ private final class PlantedGrantTables: InspectableGrantTables {
   func active(_ reference: GrantReference, of domain: DomainID) -> GrantActiveView? {
     inner.active(reference, of: domain)
   }
+  func firstMapping(of domain: DomainID, from first: Int) -> GrantHandle? {
+    inner.firstMapping(of: domain, from: first)
+  }
   func mapping(_ handle: GrantHandle, of domain: DomainID) -> GrantHandleView? {
     inner.mapping(handle, of: domain)
   }

@@ -41,8 +41,9 @@ extension FollowedGrantTables {
 
   public func removeDomain(_ domain: DomainID) -> Bool {
     begin()
-    let held = (0..<inner.handleCount(of: domain)).filter {
-      inner.mapping(GrantHandle(UInt32($0)), of: domain) != nil
+    var held: [Int] = []
+    while let handle = inner.firstMapping(of: domain, from: (held.last ?? -1) + 1) {
+      held.append(Int(handle.rawValue))
     }
     let gone = inner.removeDomain(domain)
     check([domain]) { () throws(Divergence) in

@@ -33,12 +33,19 @@ private final class GrantsPlay {
   private let initialContents: [UInt8]
   private var haveContentsChanged = false
   private var isFresh = true
+  /// The specification's state at the beginning.
+  private let initial: [UInt64]
+  /// What the guest stores in the midst of the call under way: before which access, and what.
+  private var stores: [(at: Int, entry: GrantsEntry)] = []
+  private var accesses = 0
+  private var isMeddled = false
   private var outcome = TrialOutcome()
 
   init(_ model: GrantsModel, _ maker: GrantsMaker) {
     self.model = model
     world = GrantsWorld(model, maker)
     oracle = Oracle(model.programs)
+    initial = oracle.simulator.state
     tables = FollowedGrantTables(
       world.tables, tap: world.tap, frames: world.frameTap, model: model,
       names: GrantNames(model, isOpen: false), oracle: oracle)
@@ -52,7 +59,7 @@ private final class GrantsPlay {
     outcome = TrialOutcome()
     let stepsBefore = oracle.stepCount
     choices = Choices(bytes)
-    oracle.reset()
+    oracle.restore(initial)
     world.reset()
     if haveContentsChanged || isFresh {
       contents = initialContents
@@ -176,14 +183,14 @@ private final class GrantsPlay {
   }
 
   private func map() throws(Divergence) {
-    let bits = choices.pick(32)
+    let bits = choices.pick(64)
     let request = GrantMapRequest(
       granter: id(domain()), reference: GrantReference(UInt32(reference())), readOnly: bits & 1 != 0,
       host: bits & 6 != 0, device: bits & 24 == 8,
       entryOffset: choices.oneIn(16) ? UInt8(choices.pick(8)) : 0)
     let mapper = domain()
-    // Counts end only after many of the same.
-    let times = model.handles > 100 && bits & 16 != 0 ? 100 : 1
+    // Counts end only after many of the same: two such calls bring a pin to its end.
+    let times = model.handles > 100 && bits & 48 == 48 ? 64 : 1
     for _ in 0..<times { try call { $0.map(request, by: id(mapper)) } }
   }
 
@@ -221,9 +228,8 @@ private final class GrantsPlay {
     let to = choices.pick(64) * 65
     let count = choices.pick(80) * 53
     let (from, into) = (resolve(source), resolve(destination))
-    var isMeddled = false
     haveContentsChanged = true
-    let status = try call(isMeddled: &isMeddled) {
+    let status = try call {
       $0.copy(from: source, at: at, to: destination, at: to, count: count, by: id(caller))
     }
     if isMeddled {
@@ -251,31 +257,20 @@ private final class GrantsPlay {
 
   // MARK: Calling
 
+  /// Makes a call, one in eight times with a guest that stores in its midst; then compares.
   @discardableResult
   private func call<R>(_ body: (FollowedGrantTables) -> R) throws(Divergence) -> R {
-    var isMeddled = false
-    return try call(isMeddled: &isMeddled, body)
-  }
-
-  /// Makes a call, one in eight times with a guest that stores in its midst; then compares everything.
-  private func call<R>(isMeddled: inout Bool, _ body: (FollowedGrantTables) -> R) throws(Divergence) -> R {
-    var stores: [(at: Int, entry: GrantsEntry)] = []
-    if choices.oneIn(8) { stores = (0...choices.pick(5)).map { _ in (choices.pick(6), randomEntry()) } }
-    var accesses = 0
-    var meddled = false
-    world.tap.meddle = { [world] place in
-      for store in stores where store.at == accesses {
-        world.store(store.entry, Int(place.granter.rawValue), Int(place.reference.rawValue))
-        meddled = true
-      }
-      accesses += 1
+    isMeddled = false
+    if choices.oneIn(8) {
+      stores = (0...choices.pick(5)).map { _ in (choices.pick(6), randomEntry()) }
+      accesses = 0
+      world.tap.meddle = { [unowned self] place in meddle(at: place) }
     }
     let result = body(tables)
     world.tap.meddle = nil
-    isMeddled = meddled
     outcome.operations += 1
     if let divergence = tables.divergence { throw divergence }
-    if meddled {
+    if isMeddled {
       for d in 0..<model.domains {
         for r in 0..<model.references where tables.covers(d, r) {
           try tables.store(UInt64(d), UInt64(r)) { $0 = world.entry(d, r) }
@@ -284,6 +279,14 @@ private final class GrantsPlay {
     }
     try compare()
     return result
+  }
+
+  private func meddle(at place: GrantPlace) {
+    for store in stores where store.at == accesses {
+      world.store(store.entry, Int(place.granter.rawValue), Int(place.reference.rawValue))
+      isMeddled = true
+    }
+    accesses += 1
   }
 
   /// Compares the state; where handles are many, all of them only now and then.

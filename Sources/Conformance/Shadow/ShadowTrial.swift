@@ -48,7 +48,7 @@ private final class ShadowPlay {
   private var outcome = TrialOutcome()
   private var isMeddled = false
   /// How sequences begin, by policy: made once, by the operations themselves.
-  private var beginnings: [ShadowPolicy: (image: ShadowWorld.Image, state: [UInt64])] = [:]
+  private var beginnings: [ShadowPolicy: ShadowWorld.Beginning] = [:]
 
   init(_ setting: ShadowSetting, _ maker: ShadowMaker) {
     self.setting = setting
@@ -64,8 +64,8 @@ private final class ShadowPlay {
       let (first, begins) = (choices.pick(3), !choices.oneIn(16))
       // Shadow-3 first: what is shrunk is about it, if it can be.
       let policy = [ShadowPolicy.few, .all, .none][first]
-      world.reset(policy)
-      if begins { try begin(policy) }
+      world.reset(policy, to: begins ? beginnings[policy] : nil)
+      if begins, beginnings[policy] == nil { try begin(policy) }
       while !choices.areExhausted { try move() }
       try world.compareThoroughly()
     } catch {
@@ -78,10 +78,6 @@ private final class ShadowPlay {
 
   /// All frames are the domain's, the tables lead to one another, and are loaded.
   private func begin(_ policy: ShadowPolicy) throws(Divergence) {
-    if let beginning = beginnings[policy] {
-      world.restore(beginning.image)
-      return world.oracle.restore(beginning.state)
-    }
     for number in 0..<sizes.frames { try world.acquire(MachineFrame(UInt64(number)), writes: true) }
     let all =
       EntryBits.present | EntryBits.writable | EntryBits.user | EntryBits.accessed | EntryBits.dirty
@@ -94,7 +90,7 @@ private final class ShadowPlay {
     }
     for vcpu in 0..<sizes.vcpus { try world.load(MachineFrame(0), on: vcpu) }
     try world.compareThoroughly()
-    beginnings[policy] = (world.image, world.oracle.simulator.state)
+    beginnings[policy] = world.beginning
   }
 
   // MARK: Choosing

@@ -29,6 +29,8 @@ final class ShadowWorld {
   let oracle: Oracle
   let tap: ShadowTap
   private(set) var tables: any InspectableShadowTables
+  /// Machines with nothing in them, and the specification's state there, by policy: made when they are needed first.
+  private var machines: [ShadowPolicy: (tables: any InspectableShadowTables, beginning: Beginning)] = [:]
   var processors: [[Cached]]
   var mmu: AbstractMMU
   private let maker: ShadowMaker
@@ -78,9 +80,29 @@ final class ShadowWorld {
         vcpuCount: sizes.vcpus, policy: policy, stub: stub))
   }
 
-  /// Begins anew, with empty memory.
-  func reset(_ policy: ShadowPolicy) {
-    (divergence, tap.meddle) = (nil, nil)
+  /// Where both sides can begin.
+  struct Beginning {
+    fileprivate let image: Image
+    fileprivate let state: [UInt64]
+  }
+
+  var beginning: Beginning { Beginning(image: image, state: oracle.simulator.state) }
+
+  /// Begins anew with the machine of that policy: with empty memory, or where the same machine was.
+  func reset(_ policy: ShadowPolicy, to place: Beginning? = nil) {
+    tap.meddle = nil
+    if let machine = machines[policy] {
+      let place = place ?? machine.beginning
+      tables = machine.tables
+      restore(place.image)
+      return oracle.restore(place.state)
+    }
+    make(policy)
+    machines[policy] = (tables, beginning)
+  }
+
+  private func make(_ policy: ShadowPolicy) {
+    divergence = nil
     for frame in 0..<model.sizes.frames {
       for slot in model.sizes.slots { setEntry(frame, slot, GuestTableEntry(rawValue: 0)) }
     }
@@ -179,7 +201,7 @@ final class ShadowWorld {
     if let divergence { throw divergence }
     let registers = oracle.simulator.registers
     let found = abstraction.state(of: self, policy: registers[model.policy])
-    if memcmp(found, registers, found.count * MemoryLayout<UInt64>.stride) == 0 { return }
+    guard let first = found.baseAddress, memcmp(first, registers, found.count * 8) != 0 else { return }
     for register in found.indices where found[register] != registers[register] {
       let layout = model.programs.layout
       let (component, keys) = layout.owner(of: register)

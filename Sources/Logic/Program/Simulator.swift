@@ -57,6 +57,14 @@ public final class Simulator {
   /// The registers of the state, in place; who stores to them stores values of their sorts.
   package var registers: UnsafeMutablePointer<UInt64> { r }
 
+  /// Which of up to 64 registers, from `first` on, are not 0: a bit each, the first register's the lowest.
+  package func bits(_ first: Int, count: Int) -> UInt64 {
+    precondition(first >= 0 && 0...64 ~= count && first + count <= layout.count, "registers of the state")
+    var bits: UInt64 = 0
+    for index in 0..<count where r[first + index] != 0 { bits |= 1 &<< UInt64(index) }
+    return bits
+  }
+
   public subscript(register: Int) -> UInt64 {
     precondition(register >= 0 && register < layout.count, "a register of the state")
     return r[register]

@@ -114,7 +114,7 @@ final class GrantDomain {
 
   func addFrame(_ entries: UnsafeMutableRawPointer) {
     frames.append(entries)
-    active.append(contentsOf: repeatElement(ActiveGrant(), count: GrantEntry.perFrame))
+    active += ContiguousArray(repeating: ActiveGrant(), count: GrantEntry.perFrame)
   }
 
   /// The place of an entry; nil beyond the table.

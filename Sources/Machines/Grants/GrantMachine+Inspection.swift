@@ -70,6 +70,8 @@ public protocol InspectableGrantTables: GrantTables {
   func active(_ reference: GrantReference, of domain: DomainID) -> GrantActiveView?
   /// The mapping that a handle names; nil if it names none.
   func mapping(_ handle: GrantHandle, of domain: DomainID) -> GrantHandleView?
+  /// The first handle from a number on that names a mapping; nil if none does.
+  func firstMapping(of domain: DomainID, from first: Int) -> GrantHandle?
   /// The handle that the domain's next mapping gets; nil if none is free.
   func nextHandle(of domain: DomainID) -> GrantHandle?
 }
@@ -99,6 +101,11 @@ extension GrantMachine: InspectableGrantTables {
         granter: $0.granter, reference: $0.reference, readOnly: $0.use.readOnly, host: $0.use.host,
         device: $0.use.device)
     }
+  }
+
+  public func firstMapping(of domain: DomainID, from first: Int) -> GrantHandle? {
+    guard let handles = known(domain)?.handles, first < handles.count else { return nil }
+    return (first..<handles.count).first { !handles[$0].isFree }.map { GrantHandle(UInt32($0)) }
   }
 
   public func nextHandle(of domain: DomainID) -> GrantHandle? { known(domain)?.nextHandle }

@@ -128,7 +128,6 @@ extension ShadowMachine: InspectableShadowTables {
       next[entry] = UInt32(image.neighbours[index] >> 32)
       previous[entry] = UInt32(truncatingIfNeeded: image.neighbours[index])
     }
-    snapshots.update(repeating: GuestTableEntry(rawValue: 0), count: seatCount * PagingLimits.slotCount)
     for seat in 0..<seatCount {
       for (index, slot) in image.slots.enumerated() {
         snapshots[seat &<< 9 | slot] = image.snapshots[seat * image.slots.count + index]
