@@ -20,7 +20,8 @@ enum HostFile {
       throw ToolstackError("\(role) \(path): it is no file; correct the path")
     }
     guard status.st_size <= limit else {
-      throw ToolstackError("\(role) \(path): it has more than \(limit >> 10) KiB, too many for a \(role)")
+      let most = limit % (1 << 20) == 0 ? "\(limit >> 20) MiB" : "\(limit >> 10) KiB"
+      throw ToolstackError("\(role) \(path): it has more than \(most), too many for a \(role)")
     }
     var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
     var count = 0
