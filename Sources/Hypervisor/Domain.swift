@@ -39,6 +39,8 @@ public final class Domain: @unchecked Sendable {
   private let stub: DowngradeStub
   /// The vCPU whose thread holds the lock, if it is one's.
   var acting: Processor?
+  /// Where the guest's kernel is supposed to map all its memory, for `noteUpdate`: that of Linux.
+  var directMap: UInt64 = 0xffff_8880_0000_0000
   var grantMappings: [GrantHandle: GrantedFrame] = [:]
   /// The frames of the domain's own grant table.
   var grantFrames: [MachineFrame] = []

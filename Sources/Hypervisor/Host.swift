@@ -41,7 +41,7 @@ public final class Host: Sendable {
       identification = try Identification(system)
     } catch { throw .kvm(error) }
     memory = try MachineMemory(guestFrames: guestFrames)
-    monitor = try MonitorPages(memory)
+    monitor = try MonitorPages(memory, updatesWithoutExit: system.kind == .software)
     self.machinery = machinery
     let tables = machinery.makeGrantTables(frames: memory, memory: memory)
     _ = tables.addDomain(.host, maximumFrames: 0, maximumHandles: 1 << 16)

@@ -124,11 +124,12 @@ extension Processor {
     registers.pointee.rflags = Flags.always | Flags.interrupt
     try writeWithExtendedState()
     let selectors = UInt64(Selector.compatibilityCode) << 48 | UInt64(Selector.monitorCode) << 32
-    let clearedFlags =
-      Flags.trap | Flags.interrupt | Flags.privilege | Flags.nestedTask | Flags.alignmentCheck
+    // A stub at CPL 3 cannot set the interrupt flag again; nothing is injected that it would keep away.
+    let cleared = Flags.trap | Flags.privilege | Flags.nestedTask | Flags.alignmentCheck
+    let clearedFlags = updatesWithoutExit ? cleared : cleared | Flags.interrupt
     try virtual.setModelSpecific([
-      (ModelSpecific.star, selectors), (ModelSpecific.lstar, MonitorWindow.systemCall),
-      (ModelSpecific.cstar, MonitorWindow.systemCall), (ModelSpecific.sfmask, clearedFlags | Flags.direction),
+      (ModelSpecific.star, selectors), (ModelSpecific.lstar, UpdateStub.address(of: index)),
+      (ModelSpecific.cstar, UpdateStub.plain), (ModelSpecific.sfmask, clearedFlags | Flags.direction),
     ])
   }
 

@@ -61,6 +61,9 @@ final class Processor: @unchecked Sendable {
   /// The guest's time-stamp counter minus the host's.
   let timeStampOffset: UInt64
 
+  /// The tables to which its kernel stores entries without an exit.
+  var updatable = UpdatableTables()
+
   // MARK: Between threads
 
   /// Whether the guest wants this vCPU to run.
@@ -167,6 +170,7 @@ final class Processor: @unchecked Sendable {
       special.pointee.cr3 = root
       virtual.specialChanged = true
     }
+    if mode == .kernel { dropUnwritable(root: MachineAddress(root).frame) }
     inGuest.store(true, ordering: .sequentiallyConsistent)
     return true
   }
@@ -175,7 +179,7 @@ final class Processor: @unchecked Sendable {
     switch exit {
     case .interrupted:
       statistics.count(.interruptions)
-      suspectPolling()
+      if !leaveInterruptedStub() { suspectPolling() }
     case .port(MonitorWindow.Port.systemCall):
       handleSystemCallPort()
     case .port(let port) where port < MonitorWindow.Port.firstShared:

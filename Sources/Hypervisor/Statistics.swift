@@ -5,7 +5,7 @@ import Synchronization
 /// What is counted while a vCPU runs.
 enum Counter: Int, CaseIterable, Sendable {
   case entries, interruptions, systemCalls, upcalls, emulations, shadowFills, reflectedFaults, flushes
-  case downgradeBatches, forgets, waits
+  case downgradeBatches, forgets, waits, stubExits, updatableTables
 
   var name: String {
     switch self {
@@ -20,6 +20,8 @@ enum Counter: Int, CaseIterable, Sendable {
     case .downgradeBatches: "batches of shadow entries that lost rights"
     case .forgets: "times that KVM forgot all shadows"
     case .waits: "times asleep"
+    case .stubExits: "single updates that the stub began and left"
+    case .updatableTables: "tables that the stub was let store to"
     }
   }
 }

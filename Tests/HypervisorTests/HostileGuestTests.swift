@@ -105,7 +105,7 @@ final class HostileGuestTests: HostileSetting {
   @Test("a guest that jumps into the landing page, or halts, meets its own faults")
   func landingPage() throws {
     try expectCrash("exception 6") { code in
-      code.move(MonitorWindow.systemCall + 2, to: .rax)
+      code.move(UpdateStub.plain + 2, to: .rax)
       code.raw(0xff, 0xe0)
     }
     let halting = try HostileSetting()

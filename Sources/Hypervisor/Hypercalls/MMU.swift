@@ -6,7 +6,8 @@ import Interfaces
 /// Hypercalls that change the guest's page tables.
 ///
 /// What a guest stores there is checked here as a courtesy, so that it gets an error rather than its end; what
-/// protects others is that every entry is checked again when a shadow is filled from it.
+/// protects others is that every entry is checked again when a shadow is filled from it. An entry that `UpdateStub` stores
+/// is checked only then, as one that the guest stores itself.
 extension Processor {
   private static let anyVirtualCPU = UInt64(0x7ff0)
 
@@ -20,10 +21,12 @@ extension Processor {
     else { throw .noSuchDomain }
     var done: UInt32 = 0
     defer { if arguments.third != 0 { try? write(done, to: arguments.third) } }
-    try forEach(arguments.second & 0xffff_ffff) { index throws(HypercallError) in
+    let count = arguments.second & 0xffff_ffff
+    try forEach(count) { index throws(HypercallError) in
       let request = try argument(arguments.first &+ index &* 16, byteCount: 16)
       try update(request.u64(0), request.u64(8))
       done &+= 1
+      if count == 1 { noteUpdate(request.u64(0)) }
     }
     return 0
   }

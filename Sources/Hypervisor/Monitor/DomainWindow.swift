@@ -13,6 +13,8 @@ final class DomainWindow {
   /// Addresses of shadow entries, for the stub that stores them: 512.
   let list: UnsafeMutablePointer<UInt64>
   let pool: ShadowPages
+  /// The lists of `UpdateStub`, one a vCPU.
+  let updatable: UnsafeMutablePointer<UInt64>
 
   private let memory: MachineMemory
   private let piece: Range<Int>
@@ -22,6 +24,7 @@ final class DomainWindow {
 
   private static let processorTableCount =
     Domain.maximumVirtualCPUs * MonitorWindow.pagesPerProcessor / entriesPerTable
+  private static let firstPoolTable = 9 + processorTableCount
   private static let table =
     PageTableEntry.present | PageTableEntry.writable | PageTableEntry.accessed
   private static let writable = table | PageTableEntry.dirty | PageTableEntry.noExecute
@@ -30,7 +33,7 @@ final class DomainWindow {
   init(_ memory: MachineMemory, shared: MonitorPages, shadowPages: Int) throws(HostError) {
     self.memory = memory
     let poolTables = (shadowPages + entriesPerTable - 1) / entriesPerTable
-    piece = try memory.monitor.allocate(6 + Self.processorTableCount + poolTables)
+    piece = try memory.monitor.allocate(Self.firstPoolTable + poolTables)
     do throws(HostError) { poolPiece = try memory.monitor.allocate(shadowPages) } catch {
       memory.monitor.release(piece)
       throw error
@@ -42,7 +45,8 @@ final class DomainWindow {
     )
     root = frames[0]
     list = memory.monitorWords(listFrame)
-    processorTables = Array(frames[6..<6 + Self.processorTableCount])
+    processorTables = Array(frames[9..<Self.firstPoolTable])
+    updatable = memory.monitorWords(frames[8])
     pool = ShadowPages(
       base: memory.base + poolPiece.lowerBound * frameSize,
       firstFrame: MachineFrame(UInt64(poolPiece.lowerBound)), count: shadowPages)
@@ -59,16 +63,20 @@ final class DomainWindow {
     for (index, entries) in shared.machineToPhysicalTables.enumerated() {
       set(tableThree, index, entries, user)
     }
+    // Beside that table, and like it read-only to guest kernels.
+    set(tableThree, MonitorWindow.machineToPhysicalSlots, frames[6], user)
+    set(frames[6], 0, frames[7], user)
+    set(frames[7], 0, frames[8], user | PageTableEntry.noExecute)
     for (index, table) in processorTables.enumerated() { set(levelTwo, index, table, user) }
     // Ring 0's alone from here on.
     set(levelTwo, 2, listTable, Self.table)
     set(listTable, 0, listFrame, Self.writable)
-    for (index, table) in frames[(6 + Self.processorTableCount)...].enumerated() {
+    for (index, table) in frames[Self.firstPoolTable...].enumerated() {
       set(levelTwo, 3 + index, table, Self.table)
     }
     for page in 0..<shadowPages {
       set(
-        frames[6 + Self.processorTableCount + page / entriesPerTable], page % entriesPerTable,
+        frames[Self.firstPoolTable + page / entriesPerTable], page % entriesPerTable,
         MachineFrame(UInt64(poolPiece.lowerBound + page)), Self.writable)
     }
     let readable = PageTableEntry.present | PageTableEntry.accessed

@@ -12,7 +12,8 @@ final class MonitorPages: Sendable {
   /// Level-2 tables of the machine-to-physical table.
   let machineToPhysicalTables: [MachineFrame]
 
-  init(_ memory: MachineMemory) throws(HostError) {
+  /// - Parameter updatesWithoutExit: SYSCALL arrives at CPL 3, where `UpdateStub` may run.
+  init(_ memory: MachineMemory, updatesWithoutExit: Bool = false) throws(HostError) {
     let bytesPerTable = 1 << 30
     let size = memory.machineToPhysical.byteCount
     let tables = (size + bytesPerTable - 1) / bytesPerTable
@@ -29,9 +30,7 @@ final class MonitorPages: Sendable {
     Self.writeStubs(memory.monitorBytes(stubs))
     Self.writeStoreStub(memory.monitorBytes(stubs) + MonitorWindow.storeStubOffset)
     Self.writeGates(memory.monitorWords(interrupts))
-    // out %al, $port; ud2
-    let landing: [UInt8] = [0xe6, UInt8(MonitorWindow.Port.systemCall), 0x0f, 0x0b]
-    for (index, byte) in landing.enumerated() { memory.monitorBytes(systemCall)[index] = byte }
+    UpdateStub.write(memory.monitorBytes(systemCall), updatesWithoutExit: updatesWithoutExit)
     for (number, table) in machineToPhysicalTables.enumerated() {
       for index in 0..<entriesPerTable {
         let offset = number * bytesPerTable + index << 21

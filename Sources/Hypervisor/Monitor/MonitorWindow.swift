@@ -40,6 +40,8 @@ enum MonitorWindow {
   /// The stack pointer that the processor loads when an exception reaches ring 0.
   static func stackTop(of processor: Int) -> UInt64 { address(ofPage: Page.stack + 1, of: processor) }
   static let systemCall = address(ofPage: Page.systemCall)
+  /// The lists of `UpdateStub`: a page behind the machine-to-physical table, for guest kernels to read.
+  static let updatable = machineToPhysical + UInt64(machineToPhysicalSlots) << 30
 
   /// The stub that stores shadow entries, behind those of the vectors; the list that it takes, a page of addresses; and
   /// the shadow pages of the domain. Level-2 slots 2, and 3 and following, of the window.

@@ -24,6 +24,7 @@ extension Processor {
     registers.pointee.rip = frame.instruction
     registers.pointee.rsp = frame.stack
     registers.pointee.rflags = frame.flags
+    if vector == Vector.pageFault || vector == Vector.generalProtection, leaveStub() { return }
     switch vector {
     case Vector.pageFault:
       handlePageFault(fault, PageFaultError(rawValue: frame.error), context)

@@ -10,6 +10,11 @@ extension Processor {
       deliverForbiddenOut()
       return
     }
+    handleSystemCall()
+  }
+
+  /// A SYSCALL that has arrived in its page, with the registers as they were then.
+  func handleSystemCall() {
     // SYSCALL keeps RIP in rcx and RFLAGS in r11; rsp is still the guest's.
     let context = GuestContext(
       instruction: registers.pointee.rcx, codeSelector: Selector.code, flags: registers.pointee.r11,
