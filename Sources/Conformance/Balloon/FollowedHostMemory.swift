@@ -223,23 +223,6 @@ final class FollowedHostMemory {
 
   /// All that can be seen from outside.
   func compare() throws(Divergence) {
-    try compareNumbers()
-    for frame in 0..<UInt64(model.frames) { try compareOwner(of: frame) }
-    for place in world.physical.indices {
-      let isPresent = state(model.isPresent, UInt64(place)) != 0
-      try same(
-        "a page's frame", world.physical[place] ?? .max, isPresent ? state(model.frame, UInt64(place)) : .max)
-    }
-  }
-
-  func compareOwner(of frame: UInt64) throws(Divergence) {
-    let owner = memory.owner(of: MachineFrame(frame)).map { UInt64($0.rawValue) }
-    let isOwned = state(model.use, frame) != 0
-    try same("a frame's owner", owner ?? .max, isOwned ? state(model.owner, frame) : .max)
-  }
-
-  /// How much memory is free, and each domain's account.
-  func compareNumbers() throws(Divergence) {
     let free = state(model.free)
     try same("free frames", memory.freeFrames, free)
     try same("unclaimed frames", memory.unclaimedFrames, free - state(model.promised))
@@ -251,6 +234,16 @@ final class FollowedHostMemory {
       try same("a domain's maximum", account.maximum, state(model.maximum, domain))
       try same("a domain's target", account.target, state(model.target, domain))
       try same("a domain's claim", account.claimed, state(model.claimed, domain))
+    }
+    for frame in 0..<UInt64(model.frames) {
+      let owner = memory.owner(of: MachineFrame(frame)).map { UInt64($0.rawValue) }
+      let isOwned = state(model.use, frame) != 0
+      try same("a frame's owner", owner ?? .max, isOwned ? state(model.owner, frame) : .max)
+    }
+    for place in world.physical.indices {
+      let isPresent = state(model.isPresent, UInt64(place)) != 0
+      try same(
+        "a page's frame", world.physical[place] ?? .max, isPresent ? state(model.frame, UInt64(place)) : .max)
     }
   }
 
