@@ -12,8 +12,12 @@ final class MonitorPages: Sendable {
   /// Level-2 tables of the machine-to-physical table.
   let machineToPhysicalTables: [MachineFrame]
 
+  /// Whether `UpdateStub` runs where SYSCALL arrives.
+  let updatesWithoutExit: Bool
+
   /// - Parameter updatesWithoutExit: SYSCALL arrives at CPL 3, where `UpdateStub` may run.
   init(_ memory: MachineMemory, updatesWithoutExit: Bool = false) throws(HostError) {
+    self.updatesWithoutExit = updatesWithoutExit
     let bytesPerTable = 1 << 30
     let size = memory.machineToPhysical.byteCount
     let tables = (size + bytesPerTable - 1) / bytesPerTable

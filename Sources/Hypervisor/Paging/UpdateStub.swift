@@ -115,7 +115,7 @@ struct UpdatableTables {
 }
 
 extension Processor {
-  var updatesWithoutExit: Bool { domain.host.system.kind == .software }
+  var updatesWithoutExit: Bool { domain.host.monitor.updatesWithoutExit }
 
   private var updatableList: UnsafeMutablePointer<UInt64> {
     domain.window.updatable + index * UpdateStub.listSize / 8
