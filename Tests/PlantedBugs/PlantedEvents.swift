@@ -159,8 +159,12 @@ private final class PlantedEventPorts: InspectableEventPorts {
   func interruptPort(_ number: UInt32, on vcpu: Int, of domain: DomainID) -> EventPort? {
     inner.interruptPort(number, on: vcpu, of: domain)
   }
-  func isReady(_ vcpu: Int, of domain: DomainID) -> Bool { inner.isReady(vcpu, of: domain) }
-  func polls(_ port: EventPort, by vcpu: Int, of domain: DomainID) -> Bool {
-    inner.polls(port, by: vcpu, of: domain)
+  func boundInterrupts(on vcpu: Int, of domain: DomainID) -> UInt32 {
+    inner.boundInterrupts(on: vcpu, of: domain)
   }
+  func isReady(_ vcpu: Int, of domain: DomainID) -> Bool { inner.isReady(vcpu, of: domain) }
+  func polledPorts(_ word: Int, by vcpu: Int, of domain: DomainID) -> UInt64 {
+    inner.polledPorts(word, by: vcpu, of: domain)
+  }
+  func usedPorts(_ word: Int, of domain: DomainID) -> UInt64 { inner.usedPorts(word, of: domain) }
 }

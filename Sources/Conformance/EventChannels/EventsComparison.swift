@@ -77,8 +77,40 @@ extension FollowedEventPorts {
         throw oracle.divergence(at: "domain \(domain)", "it is\(isThere(d) ? " not" : "") there")
       }
       guard let home = homes[name] else { continue }
-      for p in 1..<model.ports { try comparePort(d, UInt64(p)) }
+      try comparePorts(d, of: domain, count: home.portCount)
       for v in home.infos.indices { try compareVirtualCPU(d, UInt64(v), domain) }
+    }
+  }
+
+  /// The words of a domain's ports, one after the other: a word's number, its first port, and how many it has.
+  private func forEachWord(_ body: (_ word: Int, _ first: UInt64, _ count: Int) throws(Divergence) -> Void)
+    throws(Divergence)
+  {
+    for first in stride(from: 0, to: model.ports, by: 64) {
+      try body(first / 64, UInt64(first), min(64, model.ports - first))
+    }
+  }
+
+  /// Compares all ports of a domain. Of those that are closed on both sides there is nothing to compare.
+  private func comparePorts(_ d: UInt64, of domain: DomainID, count: Int) throws(Divergence) {
+    try forEachWord { (word, first, size) throws(Divergence) in
+      let place = model.port(d, first)
+      let used =
+        inner.usedPorts(word, of: domain) | simulator.bits(model.kind + place, count: size)
+        | simulator.bits(model.channelVCPU + place, count: size)
+      try forEachBit(used, below: size) { (bit) throws(Divergence) in try comparePort(d, first + bit) }
+    }
+    // How many there are.
+    for p in count - 1...count where p < model.ports { try comparePort(d, UInt64(p)) }
+  }
+
+  private func forEachBit(_ bits: UInt64, below size: Int, _ body: (UInt64) throws(Divergence) -> Void)
+    throws(Divergence)
+  {
+    var rest = bits & (UInt64.max >> UInt64(64 - size))
+    while rest != 0 {
+      try body(UInt64(rest.trailingZeroBitCount))
+      rest &= rest - 1
     }
   }
 
@@ -87,20 +119,32 @@ extension FollowedEventPorts {
       throw oracle.divergence(
         at: "vCPU \(v) of domain \(domain)", "it is\(isReady(d, v) ? " not" : "") registered")
     }
-    for number in 0..<model.interrupts { try compareInterrupt(d, v, UInt64(number)) }
+    // Of those without a port on both sides there is nothing to compare.
+    let ports = model.interruptPorts + model.vcpuInterrupt(d, v, 0)
+    let bound =
+      UInt64(inner.boundInterrupts(on: Int(v), of: domain)) | simulator.bits(ports, count: model.interrupts)
+    try forEachBit(bound, below: model.interrupts) { (number) throws(Divergence) in
+      try compareInterrupt(d, v, number)
+    }
     // What a running host's vCPUs poll is compared when they do.
-    if model.ports <= 256 { for p in 1..<model.ports { try comparePoll(d, v, UInt64(p)) } }
+    guard model.ports <= 256 else { return }
+    try forEachWord { (word, first, size) throws(Divergence) in
+      let expected = simulator.bits(model.polled + model.vcpuPort(d, v, first), count: size)
+      let differing = inner.polledPorts(word, by: Int(v), of: domain) ^ expected
+      try forEachBit(differing, below: size) { (bit) throws(Divergence) in
+        try comparePoll(d, v, first + bit)
+      }
+    }
   }
 
   /// Compares the words in memory.
   func compareWords(_ world: EventsWorld) throws(Divergence) {
     for name in world.ids.indices where homes[name] != nil {
       let d = UInt64(name)
-      for p in 1..<UInt64(model.ports) {
+      try forEachDifference(name, world) { (p, pending, masked) throws(Divergence) in
         let place = model.port(d, p)
-        try compareBit(
-          world.isPending(name, Int(p)), simulator[model.pending + place], "pending", d, "port", p)
-        try compareBit(world.isMasked(name, Int(p)), simulator[model.mask + place], "masked", d, "port", p)
+        try compareBit(pending, simulator[model.pending + place], "pending", d, "port", p)
+        try compareBit(masked, simulator[model.mask + place], "masked", d, "port", p)
       }
       for v in 0..<UInt64(world.vcpus) where isReady(d, v) {
         let place = model.vcpu(d, v)
@@ -112,6 +156,25 @@ extension FollowedEventPorts {
           let found = info.selector >> UInt64(p / 64) & 1 != 0
           try compareBit(found, isSelected, "told of word \(p / 64)", d, "vCPU", v)
         }
+      }
+    }
+  }
+
+  /// The ports whose bits in memory are not the specification's, with those in memory.
+  private func forEachDifference(
+    _ name: Int, _ world: EventsWorld,
+    _ body: (_ port: UInt64, _ isPending: Bool, _ isMasked: Bool) throws(Divergence) -> Void
+  ) throws(Divergence) {
+    try forEachWord { (word, first, size) throws(Divergence) in
+      let place = model.port(UInt64(name), first)
+      let (pending, masked) = (world.pending(name, word), world.masked(name, word))
+      var differing =
+        (pending ^ simulator.bits(model.pending + place, count: size))
+        | (masked ^ simulator.bits(model.mask + place, count: size))
+      // Port 0 is none.
+      if first == 0 { differing &= ~1 }
+      try forEachBit(differing, below: size) { (bit) throws(Divergence) in
+        try body(first + bit, pending >> bit & 1 != 0, masked >> bit & 1 != 0)
       }
     }
   }
@@ -129,9 +192,9 @@ extension FollowedEventPorts {
   func readWords(_ world: EventsWorld) throws(Divergence) {
     for name in world.ids.indices where homes[name] != nil {
       let d = UInt64(name)
-      for p in 1..<UInt64(model.ports) {
-        try feedPending(d, p, world.isPending(name, Int(p)) ? 1 : 0)
-        try feedMask(d, p, world.isMasked(name, Int(p)) ? 1 : 0)
+      try forEachDifference(name, world) { (p, pending, masked) throws(Divergence) in
+        try feedPending(d, p, pending ? 1 : 0)
+        try feedMask(d, p, masked ? 1 : 0)
       }
       for v in 0..<UInt64(world.vcpus) where isReady(d, v) {
         let info = world.info(name, Int(v))

@@ -51,6 +51,11 @@ private final class EventsPlay {
   private let oracle: Oracle
   private var choices = Choices([])
   private var outcome = TrialOutcome()
+  /// The specification's state at the beginning.
+  private let initial: [UInt64]
+  /// What guests store in the midst of the call under way: before which access, and what.
+  private var stores: [(at: Int, store: Store)] = []
+  private var accesses = 0
   /// A domain that is named, and never there.
   private var stranger: DomainID { DomainID(UInt16(setting.domains)) }
 
@@ -60,6 +65,7 @@ private final class EventsPlay {
     let ids = (0..<setting.domains).map { DomainID(UInt16($0)) }
     world = EventsWorld(model, ids: ids, vcpus: setting.vcpus, maker)
     oracle = Oracle(model.programs)
+    initial = oracle.simulator.state
     ports = FollowedEventPorts(
       world.ports, tap: world.tap, model: model,
       names: EventNames(model, known: ids + [DomainID(UInt16(setting.domains))]), oracle: oracle)
@@ -69,7 +75,7 @@ private final class EventsPlay {
     outcome = TrialOutcome()
     let stepsBefore = oracle.stepCount
     choices = Choices(bytes)
-    oracle.reset()
+    oracle.restore(initial)
     world.reset()
     for name in ports.homes.indices { ports.homes[name] = nil }
     do throws(Divergence) {
@@ -275,10 +281,10 @@ private final class EventsPlay {
   private func call(endsWith ending: () -> Bool = { false }, _ body: (FollowedEventPorts) -> Void)
     throws(Divergence)
   {
-    var stores: [(at: Int, store: Store)] = []
-    if choices.oneIn(8) { stores = (0...choices.pick(3)).map { _ in (choices.pick(6), storeChoice()) } }
-    var accesses = 0
-    if !stores.isEmpty {
+    let isMeddled = choices.oneIn(8)
+    if isMeddled {
+      stores = (0...choices.pick(3)).map { _ in (choices.pick(6), storeChoice()) }
+      accesses = 0
       world.tap.meddle = { [unowned self] in
         for store in stores where store.at == accesses { self.store(store.store) }
         accesses += 1
@@ -289,7 +295,7 @@ private final class EventsPlay {
     let haveMoved = ending()
     outcome.operations += 1
     if let divergence = ports.divergence { throw divergence }
-    if !stores.isEmpty || haveMoved { try ports.readWords(world) }
+    if isMeddled || haveMoved { try ports.readWords(world) }
     if setting.isCrowded, outcome.operations % 64 != 0 { return }
     try compareAll()
   }

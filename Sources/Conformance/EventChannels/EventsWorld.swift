@@ -76,11 +76,6 @@ final class EventsWorld {
     static let selector = 8
   }
 
-  private func bit(_ offset: Int, _ name: Int, _ port: Int) -> Bool {
-    sharedInfo(name).load(fromByteOffset: offset + port / 64 * 8, as: UInt64.self) >> UInt64(port % 64) & 1
-      != 0
-  }
-
   private func setBit(_ offset: Int, _ name: Int, _ port: Int, _ value: Bool) {
     let place = offset + port / 64 * 8
     let bit: UInt64 = 1 &<< UInt64(port % 64)
@@ -88,8 +83,14 @@ final class EventsWorld {
     sharedInfo(name).storeBytes(of: value ? old | bit : old & ~bit, toByteOffset: place, as: UInt64.self)
   }
 
-  func isPending(_ name: Int, _ port: Int) -> Bool { bit(Offset.pending, name, port) }
-  func isMasked(_ name: Int, _ port: Int) -> Bool { bit(Offset.mask, name, port) }
+  private func word(_ offset: Int, _ name: Int, _ word: Int) -> UInt64 {
+    sharedInfo(name).load(fromByteOffset: offset + word * 8, as: UInt64.self)
+  }
+
+  /// Of 64 ports, the first of them 64 × `word`: those that are pending, a bit each.
+  func pending(_ name: Int, _ word: Int) -> UInt64 { self.word(Offset.pending, name, word) }
+  /// Those that are masked.
+  func masked(_ name: Int, _ word: Int) -> UInt64 { self.word(Offset.mask, name, word) }
   func setPending(_ name: Int, _ port: Int, _ value: Bool) { setBit(Offset.pending, name, port, value) }
   func setMask(_ name: Int, _ port: Int, _ value: Bool) { setBit(Offset.mask, name, port, value) }
 

@@ -126,6 +126,17 @@ final class EventDomain {
     closedWords |= 1 &<< UInt64(port / 64)
   }
 
+  /// Of a word's ports those that are not as every closed one is, a bit each.
+  func usedPorts(_ word: Int) -> UInt64 {
+    guard word < wordCount else { return 0 }
+    var used: UInt64 = 0
+    for port in word * 64..<min(word * 64 + 64, channels.count)
+    where channels[port].kind != .closed || channels[port].vcpu != 0 {
+      used |= 1 &<< UInt64(port % 64)
+    }
+    return used
+  }
+
   // MARK: Virtual interrupts
 
   /// The port of a vCPU's virtual interrupt; nil if there is none.
@@ -133,6 +144,17 @@ final class EventDomain {
     guard number < UInt32(EventLimits.virtualInterruptCount), vcpus.indices.contains(vcpu) else { return nil }
     let port = interruptPorts[vcpu * EventLimits.virtualInterruptCount + Int(number)]
     return port == 0 ? nil : EventPort(UInt32(port))
+  }
+
+  /// Which virtual interrupts of a vCPU have a port, a bit each.
+  func boundInterrupts(on vcpu: Int) -> UInt32 {
+    guard vcpus.indices.contains(vcpu) else { return 0 }
+    var bound: UInt32 = 0
+    for number in 0..<EventLimits.virtualInterruptCount
+    where interruptPorts[vcpu * EventLimits.virtualInterruptCount + number] != 0 {
+      bound |= 1 &<< UInt32(number)
+    }
+    return bound
   }
 
   private func setInterruptPort(_ port: EventPort, number: UInt32, vcpu: Int) {
@@ -151,6 +173,12 @@ final class EventDomain {
     let word = UInt64(port.rawValue / 64)
     guard vcpus[vcpu].polledWords & 1 &<< word != 0 else { return false }
     return polled[vcpu * wordCount + Int(word)] & 1 &<< UInt64(port.rawValue % 64) != 0
+  }
+
+  /// Of a word's ports those that a vCPU polls, a bit each.
+  func polledPorts(_ word: Int, by vcpu: Int) -> UInt64 {
+    guard word < wordCount, vcpus[vcpu].polledWords & 1 &<< UInt64(word) != 0 else { return 0 }
+    return polled[vcpu * wordCount + word]
   }
 
   func endPoll(of vcpu: Int) {

@@ -34,13 +34,24 @@ public protocol InspectableEventPorts: EventPorts {
   func port(_ port: EventPort, of domain: DomainID) -> EventPortState?
   /// The port of a vCPU's virtual interrupt; nil if there is none.
   func interruptPort(_ number: UInt32, on vcpu: Int, of domain: DomainID) -> EventPort?
+  /// Which virtual interrupts of a vCPU have a port, a bit each.
+  func boundInterrupts(on vcpu: Int, of domain: DomainID) -> UInt32
   /// Whether a vCPU is registered.
   func isReady(_ vcpu: Int, of domain: DomainID) -> Bool
-  func polls(_ port: EventPort, by vcpu: Int, of domain: DomainID) -> Bool
+  /// Of 64 ports, the first of them 64 × `word`: those that a vCPU polls, a bit each.
+  func polledPorts(_ word: Int, by vcpu: Int, of domain: DomainID) -> UInt64
+  /// Of 64 ports, the first of them 64 × `word`: those that are not as every closed port is, a bit each.
+  func usedPorts(_ word: Int, of domain: DomainID) -> UInt64
 
   /// Forgets everything and remembers what the views say; nil stands for a domain that is not there.
   /// - Parameter views: by domain number. They fit together: the two ends of a channel name each other.
   func restore(_ views: [EventDomainView?])
+}
+
+extension InspectableEventPorts {
+  public func polls(_ port: EventPort, by vcpu: Int, of domain: DomainID) -> Bool {
+    polledPorts(Int(port.rawValue / 64), by: vcpu, of: domain) & 1 &<< UInt64(port.rawValue % 64) != 0
+  }
 }
 
 extension EventMachine: InspectableEventPorts {
@@ -55,13 +66,19 @@ extension EventMachine: InspectableEventPorts {
     known(domain)?.interruptPort(number, vcpu)
   }
 
+  public func boundInterrupts(on vcpu: Int, of domain: DomainID) -> UInt32 {
+    known(domain)?.boundInterrupts(on: vcpu) ?? 0
+  }
+
   public func isReady(_ vcpu: Int, of domain: DomainID) -> Bool { known(domain)?.isReady(vcpu) ?? false }
 
-  public func polls(_ port: EventPort, by vcpu: Int, of domain: DomainID) -> Bool {
-    guard let owner = known(domain), owner.hasPort(port), owner.vcpus.indices.contains(vcpu) else {
-      return false
-    }
-    return owner.isPolled(port, by: vcpu)
+  public func polledPorts(_ word: Int, by vcpu: Int, of domain: DomainID) -> UInt64 {
+    guard let owner = known(domain), owner.vcpus.indices.contains(vcpu) else { return 0 }
+    return owner.polledPorts(word, by: vcpu)
+  }
+
+  public func usedPorts(_ word: Int, of domain: DomainID) -> UInt64 {
+    known(domain)?.usedPorts(word) ?? 0
   }
 
   public func restore(_ views: [EventDomainView?]) {
