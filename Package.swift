@@ -149,7 +149,7 @@ let package = Package(
       name: "Devices", dependencies: ["CSlirp", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
       swiftSettings: testable + instrumented),
     .target(
-      name: "Toolstack", dependencies: ["CSeccomp", "Devices", "Xenstore", "Hypervisor"],
+      name: "Toolstack", dependencies: ["CKVM", "CSeccomp", "Devices", "Xenstore", "Hypervisor"],
       swiftSettings: testable + instrumented),
 
     .executableTarget(

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What Swift cannot import of <linux/kvm.h>: request numbers (macros with casts), flexible arrays and unions, and
-// a few system calls that glibc hides without _GNU_SOURCE.
+// a few system calls that glibc hides without _GNU_SOURCE; malloc_trim, which Swift's Glibc leaves out.
 #ifndef LOCKSTEP_CKVM_H
 #define LOCKSTEP_CKVM_H
 
 #include <linux/kvm.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>

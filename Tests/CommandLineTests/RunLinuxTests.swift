@@ -38,7 +38,7 @@ struct RunLinuxTests {
   ///   - more: further lines.
   private func configure(
     _ scratch: Scratch, _ ramdisk: String, options: String = " quiet", processors: Int = 1,
-    _ more: String = ""
+    memory: Int = 256, _ more: String = ""
   ) throws -> String {
     let kernel = try #require(Requirement.linux)
     // Without noreplace-smp the kernel patches itself 8,700 times.
@@ -48,7 +48,7 @@ struct RunLinuxTests {
       kernel = '\(kernel)'
       ramdisk = '\(ramdisk)'
       extra = 'console=hvc0 noreplace-smp nr_cpus=\(processors)\(options)'
-      memory = 256
+      memory = \(memory)
       vcpus = \(processors)
       \(more)
       """)
@@ -78,11 +78,41 @@ struct RunLinuxTests {
     #expect(result.error.contains("lockstep: checked: Shadow: ") && !result.error.contains("not checked"))
   }
 
-  /// Memory of a process's memory files that the system holds, in MiB.
-  private func sharedMemory(_ child: ChildProcess) -> Int {
+  /// Memory of a process that the system holds, in KiB: a line of `/proc/PROCESS/status`.
+  private func memory(_ line: String, of child: ChildProcess) -> Int {
     let lines = Program.contents("/proc/\(child.process)/status").split(separator: "\n")
-    let fields = lines.first { $0.hasPrefix("RssShmem:") }?.split(whereSeparator: \.isWhitespace) ?? []
-    return fields.count > 1 ? (Int(fields[1]) ?? 0) >> 10 : 0
+    let fields = lines.first { $0.hasPrefix("\(line):") }?.split(whereSeparator: \.isWhitespace) ?? []
+    return fields.count > 1 ? Int(fields[1]) ?? 0 : 0
+  }
+
+  /// Of its memory files, in MiB.
+  private func sharedMemory(_ child: ChildProcess) -> Int { memory("RssShmem", of: child) >> 10 }
+
+  @Test(
+    "restarts in its sandbox, and takes at most 32 MiB beyond the 128 of its guest", .timeLimit(.minutes(5)))
+  func overhead() throws {
+    let scratch = Scratch()
+    let ramdisk = makeRAMDisk(
+      scratch,
+      [
+        "mkdir -p /dev /full", "mount -t devtmpfs dev /dev", "mount -t tmpfs -o size=100M full /full",
+        // Memory that was never touched costs nothing. This is all there is, and the kernel may say so.
+        "dd if=/dev/zero of=/full/file bs=1M count=64", "echo filled", "sleep 3", "/bin/busybox reboot -f",
+      ])
+    let file = try configure(scratch, ramdisk, memory: 128)
+    let child = start(scratch, Program.lockstep, ["run", file], "shown")
+    for life in 1...2 {
+      func lives() -> Int { scratch.read("shown").matches(of: /filled/).count }
+      for _ in 0..<600 where lives() < life { usleep(100_000) }
+      try #require(lives() == life, "\(scratch.read("shown").suffix(1000)) \(scratch.read("shown-error"))")
+      usleep(500_000)
+      let (all, pool) = (memory("VmRSS", of: child), memory("RssShmem", of: child))
+      print("life \(life): \(all - (128 << 10)) KiB beyond the guest's 128 MiB; the pool has \(pool)")
+      #expect(pool >= 126 << 10, "the guest has not touched its memory")
+      #expect(all <= 160 << 10)
+    }
+    child.send(SIGTERM)
+    #expect(child.wait(seconds: 60) == .killed(SIGTERM))
   }
 
   @Test("gives memory back to the host by its balloon, and takes it again", .timeLimit(.minutes(5)))

@@ -64,20 +64,22 @@ public enum FileInput {
     else { return nil }
     let machine = FakeMachine(count: frameCount)
     let memory = GuestMemory(frames: machine.frames, memory: machine)
-    let state = builder.build(
-      in: memory,
-      .init(sharedInfo: MachineAddress(0x123000), storePort: EventPort(1), consolePort: EventPort(2)))
+    guard
+      let state = try? builder.build(
+        in: memory,
+        .init(sharedInfo: MachineAddress(0x123000), storePort: EventPort(1), consolePort: EventPort(2)))
+    else { return "a planned domain cannot be built" }
     tamper(machine.all)
     if let page = builder.hypercallFrame, page.rawValue >= UInt64(frameCount) {
       return "the hypercall page lies outside of the domain"
     }
-    return TableWalk.complaint(of: machine, root: state.root) ?? content(of: image, in: memory)
+    return TableWalk.complaint(of: machine, root: state.root) ?? content(of: image, unpacked, in: memory)
   }
 
   /// The segment that is written last stands in memory as in the file.
-  private static func content(of image: KernelImage, in memory: GuestMemory) -> String? {
+  private static func content(of image: KernelImage, _ file: [UInt8], in memory: GuestMemory) -> String? {
     guard let segment = image.segments.last else { return nil }
-    for (index, byte) in image.bytes[segment.content].enumerated() {
+    for (index, byte) in file[segment.content].enumerated() {
       let place = segment.offset + UInt64(index)
       guard memory.page(GuestFrame(place >> 12))[Int(place & 0xfff)] == byte else {
         return "memory does not hold what the file says"

@@ -25,7 +25,7 @@ private struct Built {
     builder = try DomainBuilder(
       image: try KernelImage(kernel.file), ramdisk: ramdisk, commandLine: commandLine,
       frameCount: UInt64(frames))
-    state = builder.build(
+    state = try builder.build(
       in: memory,
       .init(sharedInfo: MachineAddress(0x123000), storePort: EventPort(1), consolePort: EventPort(2)))
   }

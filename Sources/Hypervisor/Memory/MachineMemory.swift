@@ -39,8 +39,10 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
   /// Sets a pool up; pages are taken from the system only when they are touched.
   /// - Parameters:
   ///   - guestFrames: frames for domains, 1 … 2²⁸.
-  ///   - monitorFrames: frames for the monitor beside the machine-to-physical table.
-  public init(guestFrames: Int, monitorFrames: Int = 65536) throws(HostError) {
+  ///   - monitorFrames: frames for the monitor beside the machine-to-physical table; nil: enough for a large domain, or
+  ///     for several small ones, and more where there is more memory. Each frame costs some 30 bytes in tables.
+  public init(guestFrames: Int, monitorFrames: Int? = nil) throws(HostError) {
+    let monitorFrames = monitorFrames ?? 8192 + min(guestFrames / 8, 57344)
     guard (1...(1 << 28)).contains(guestFrames), (1024...(1 << 24)).contains(monitorFrames) else {
       throw .badConfiguration("a host's memory must be between 4 KiB and 1 TiB")
     }

@@ -19,7 +19,8 @@ struct MachineToPhysical {
     self.base = base
     self.frameCount = frameCount
     byteCount = tableFrames * frameSize
-    base.update(repeating: Self.invalidEntry, count: byteCount / 8)
+    // No frame has an entry behind that: those pages stay untouched.
+    base.update(repeating: Self.invalidEntry, count: frameCount)
   }
 
   /// Frames of a table that covers `other` frames and itself, rounded up to 2 MiB.

@@ -5,14 +5,16 @@ import Interfaces
 
 /// Fills a new domain's memory: kernel, RAM disk, page tables, start-of-day page.
 struct DomainBuilder {
-  let image: KernelImage
-  let ramdisk: [UInt8]
+  private(set) var image: KernelImage
+  private(set) var ramdisk: any ImageContent
   let layout: InitialLayout
   let commandLine: String
 
   /// Plans the guest's memory; nothing is written yet.
   /// - Parameter frameCount: the guest's memory in frames.
-  init(image: KernelImage, ramdisk: [UInt8], commandLine: String, frameCount: UInt64) throws(ImageProblem) {
+  init(image: KernelImage, ramdisk: any ImageContent, commandLine: String, frameCount: UInt64)
+    throws(ImageProblem)
+  {
     guard commandLine.utf8.count <= StartInfo.maximumCommandLine else {
       throw ImageProblem(
         "the command line has \(commandLine.utf8.count) bytes; PV guests take at most "
@@ -26,6 +28,16 @@ struct DomainBuilder {
       throw ImageProblem(
         "damaged: it wants its hypercall page at 0x\(String(page.rawValue, radix: 16)), outside of itself")
     }
+  }
+
+  /// Moves what later lives are built from out of this process's memory, if the system has a place for it.
+  mutating func keepOutOfMemory() {
+    func keep(_ content: inout any ImageContent) {
+      guard let bytes = content as? [UInt8], !bytes.isEmpty else { return }
+      content = KeptContent(bytes) ?? content
+    }
+    keep(&image.content)
+    keep(&ramdisk)
   }
 
   /// The guest frame of the hypercall page; nil if the kernel wants none.
@@ -50,13 +62,12 @@ struct DomainBuilder {
   /// Writes everything but the hypercall page and the shared-info page, which are the hypervisor's.
   /// - Precondition: `memory` is all zero and has as many frames as the layout was made for.
   /// - Returns: where the first processor begins.
-  func build(in memory: GuestMemory, _ surroundings: Surroundings) -> InitialState {
-    image.bytes.withUnsafeBytes { bytes in
-      for segment in image.segments {
-        memory.write(UnsafeRawBufferPointer(rebasing: bytes[segment.content]), at: segment.offset)
-      }
+  /// - Throws: if what is to be written cannot be read any more.
+  func build(in memory: GuestMemory, _ surroundings: Surroundings) throws(ImageProblem) -> InitialState {
+    for segment in image.segments {
+      try Self.write(image.content, segment.content, to: memory, at: segment.offset)
     }
-    ramdisk.withUnsafeBytes { memory.write($0, at: layout.ramdisk.lowerBound << 12) }
+    try Self.write(ramdisk, 0..<ramdisk.count, to: memory, at: layout.ramdisk.lowerBound << 12)
     writeList(in: memory)
     writeTables(in: memory)
     startInfo(memory, surroundings).write(to: memory, frame: layout.startInfo)
@@ -65,6 +76,16 @@ struct DomainBuilder {
       stack: VirtualAddress(address(of: layout.stack) &+ UInt64(frameSize)),
       startInfo: VirtualAddress(address(of: layout.startInfo)),
       root: memory.machineFrame(layout.tables[0].frame))
+  }
+
+  private static func write(
+    _ content: any ImageContent, _ range: Range<Int>, to memory: GuestMemory, at offset: UInt64
+  ) throws(ImageProblem) {
+    var place = offset
+    try content.read(range) { piece in
+      memory.write(piece, at: place)
+      place += UInt64(piece.count)
+    }
   }
 
   /// Where a frame is seen through the first mapping.
@@ -81,7 +102,7 @@ struct DomainBuilder {
       consoleFrame: memory.machineFrame(layout.console), consolePort: surroundings.consolePort,
       tables: (address(of: layout.tables[0].frame), UInt64(layout.tables.count)),
       list: (layout.listAddress, ownFrames),
-      ramdisk: ramdisk.isEmpty
+      ramdisk: ramdisk.count == 0
         ? (0, 0, false)
         : (
           layout.ramdiskIsMapped ? address(of: GuestFrame(start)) : start, UInt64(ramdisk.count),

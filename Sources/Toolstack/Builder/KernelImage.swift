@@ -15,7 +15,7 @@ struct KernelImage: Sendable {
     var memorySize: UInt64
   }
 
-  let bytes: [UInt8]
+  var content: any ImageContent
   let segments: [Segment]
   /// Where guest memory as a whole is mapped: page-aligned.
   let virtualBase: VirtualAddress
@@ -39,7 +39,7 @@ struct KernelImage: Sendable {
   init(_ bytes: [UInt8]) throws(ImageProblem) {
     let file = try ExecutableFile(bytes)
     let wishes = try KernelWishes(file)
-    self.bytes = bytes
+    content = bytes
     virtualBase = wishes.virtualBase
     entry = wishes.entry ?? VirtualAddress(file.entry)
     hypercallPage = wishes.hypercallPage

@@ -26,10 +26,12 @@ struct DomainPlan {
       ramdisk = try HostFile.read(path, role: "ramdisk", limit: HostFile.kernelLimit)
     }
     do {
-      builder = try DomainBuilder(
+      var builder = try DomainBuilder(
         image: try KernelImage(CompressedImage.unpack(kernel, limit: HostFile.kernelLimit)), ramdisk: ramdisk,
         commandLine: configuration.commandLine,
         frameCount: UInt64(configuration.memory) << 8)
+      builder.keepOutOfMemory()
+      self.builder = builder
     } catch {
       throw ToolstackError("kernel \(configuration.kernel): \(error.message)")
     }

@@ -65,6 +65,7 @@ public final class DomainRunner: Sendable {
         if !life.close() { note("memory of domain \(configuration.name) is still in use by another domain") }
       }
       // Once, for all lives.
+      StartUpMemory.giveBack()
       try sandbox?.enter()
       sandbox = nil
       control.enter(life.domain)

@@ -45,7 +45,7 @@ final class RunningDomain {
     grants = HostGrants(host, of: domain.id)
     do {
       let rings = try Self.rings(plan, domain, host)
-      initial = Self.build(plan, domain, host, rings)
+      initial = try Self.build(plan, domain, host, rings)
       directory.create(configuration, rings)
       for (reference, frame) in [
         (Self.storeGrant, rings.storeFrame), (Self.consoleGrant, rings.consoleFrame),
@@ -59,6 +59,8 @@ final class RunningDomain {
         store, to: domain, on: host, page: pages[0].bytes, port: rings.storePort)
       console = try ConsoleBackEnd(
         streams, for: domain, on: host, page: pages[1].bytes, port: rings.consolePort)
+    } catch let problem as ImageProblem {
+      throw ToolstackError("domain \(configuration.name) cannot be built: \(problem.message)")
     } catch {
       throw ToolstackError("domain \(configuration.name) cannot be connected to the host: \(error)")
     }
@@ -87,10 +89,10 @@ final class RunningDomain {
   }
 
   private static func build(_ plan: DomainPlan, _ domain: Domain, _ host: Host, _ rings: GuestDirectory.Rings)
-    -> InitialState
+    throws(ImageProblem) -> InitialState
   {
     let frames = (0..<UInt64(plan.frameCount)).compactMap { domain.machineFrame(of: GuestFrame($0)) }
-    let initial = plan.builder.build(
+    let initial = try plan.builder.build(
       in: GuestMemory(frames: frames, memory: host.memory),
       DomainBuilder.Surroundings(
         sharedInfo: domain.sharedInfo.address, storePort: rings.storePort, consolePort: rings.consolePort))
