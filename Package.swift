@@ -73,6 +73,7 @@ let package = Package(
     .executable(name: "FuzzSelfBalloon", targets: ["FuzzSelfBalloon"]),
     .executable(name: "FuzzDirtyLog", targets: ["FuzzDirtyLog"]),
     .executable(name: "FuzzNetwork", targets: ["FuzzNetwork"]),
+    .executable(name: "FuzzBlock", targets: ["FuzzBlock"]),
     .executable(name: "FuzzFiles", targets: ["FuzzFiles"]),
     .executable(name: "FuzzStore", targets: ["FuzzStore"]),
     .library(name: "Interfaces", targets: ["Interfaces"]),
@@ -125,11 +126,13 @@ let package = Package(
       swiftSettings: fast),
     // The fuzz targets' inputs, for tests to replay.
     .target(name: "Corpora", path: "Tests/Corpora", swiftSettings: strict),
-    // A guest without a processor: for tests of back ends, and for the fuzz target of one.
+    // A guest without a processor: for tests of back ends, and for the fuzz targets of two.
     .target(
-      name: "FakeGuests", dependencies: ["Devices", "Machines", "Interfaces"], path: "Tests/FakeGuests",
+      name: "FakeGuests", dependencies: ["Devices", "Xenstore", "Machines", "Interfaces"],
+      path: "Tests/FakeGuests",
       swiftSettings: strict),
     fuzzer("Network", ["FakeGuests", "CFuzzMain"]),
+    fuzzer("Block", ["FakeGuests", "CFuzzMain"]),
     // Files and messages of people who mean ill, and what must hold whatever they are.
     .target(
       name: "HostileInputs", dependencies: ["Toolstack", "Xenstore", "Machines", "Interfaces"],

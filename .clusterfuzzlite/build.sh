@@ -4,7 +4,7 @@
 # Builds the fuzz targets by the conventions of OSS-Fuzz and ClusterFuzzLite: binaries and seed corpora into $OUT. What
 # the sanitizer needs is in SWIFTFLAGS. FuzzPlanted is left out: it must fail.
 . precompile_swift
-for target in Ring Stream Grants EventChannels Shadow Balloon SelfBalloon DirtyLog Network Files Store; do
+for target in Ring Stream Grants EventChannels Shadow Balloon SelfBalloon DirtyLog Network Block Files Store; do
   # shellcheck disable=SC2086 # several flags
   swift build -c release $SWIFTFLAGS --product "Fuzz$target"
   cp "$(swift build -c release $SWIFTFLAGS --show-bin-path)/Fuzz$target" "$OUT/"

@@ -46,3 +46,4 @@ int FuzzDirtyLog_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzFiles_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzStore_main(int argc, char **argv) { return run(argc, argv); }
 int FuzzNetwork_main(int argc, char **argv) { return run(argc, argv); }
+int FuzzBlock_main(int argc, char **argv) { return run(argc, argv); }

@@ -10,13 +10,17 @@ import Synchronization
 /// the grant table's.
 public final class FakeGuest: GrantHost, @unchecked Sendable {
   public static let domain = DomainID(1)
+  /// How many frames there are.
+  public static let frameCount = 64
   public let table: GrantTableGuest
-  private let memory = FakeMemory()
+  private let memory: FakeMemory
   private let lock = Mutex(())
   private let tables: any GrantTables
 
   /// All of its memory is 0, and nothing granted.
-  public init() {
+  /// - Parameter foreignFrames: how many of the last frames are another domain's.
+  public init(foreignFrames: Int = 0) {
+    memory = FakeMemory(foreignFrames: foreignFrames)
     table = GrantTableGuest(entries: memory.base, frames: 1)
     tables = OptimisedMachinery().makeGrantTables(frames: memory, memory: memory)
     _ = tables.addDomain(.host, maximumFrames: 0, maximumHandles: 300)
@@ -33,6 +37,9 @@ public final class FakeGuest: GrantHost, @unchecked Sendable {
     table.grantAccess(GrantReference(UInt32(frame)), to: .host, frame: UInt32(frame), readOnly: readOnly)
   }
 
+  /// Whose a frame is; nil if there is no such frame.
+  public func owner(of frame: MachineFrame) -> DomainID? { memory.owner(of: frame) }
+
   /// Frames that somebody still maps.
   public var mappedFrames: [UInt64] {
     memory.references.filter { $0.value > 0 }.keys.map(\.rawValue).sorted()
@@ -47,13 +54,15 @@ public final class FakeGuest: GrantHost, @unchecked Sendable {
   public func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? { memory.bytes(of: frame) }
 }
 
-/// 64 frames, all of them the guest's.
+/// Frames of the guest's, and then some of another domain's.
 private final class FakeMemory: FrameOwnership, FrameMemory, @unchecked Sendable {
-  let frameCount = 64
+  let frameCount = FakeGuest.frameCount
+  private let ownFrames: Int
   let base: UnsafeMutableRawPointer
   private(set) var references: [MachineFrame: Int] = [:]
 
-  init() {
+  init(foreignFrames: Int) {
+    ownFrames = frameCount - foreignFrames
     base = .allocate(byteCount: frameCount * frameSize, alignment: frameSize)
     base.initializeMemory(as: UInt8.self, repeating: 0, count: frameCount * frameSize)
   }
@@ -65,7 +74,8 @@ private final class FakeMemory: FrameOwnership, FrameMemory, @unchecked Sendable
   }
 
   func owner(of frame: MachineFrame) -> DomainID? {
-    frame.rawValue < UInt64(frameCount) ? FakeGuest.domain : nil
+    guard frame.rawValue < UInt64(frameCount) else { return nil }
+    return frame.rawValue < UInt64(ownFrames) ? FakeGuest.domain : DomainID(2)
   }
 
   func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {

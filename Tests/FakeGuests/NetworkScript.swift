@@ -56,7 +56,7 @@ public final class NetworkScript {
     _ bytes: UnsafeBufferPointer<UInt8>, _ grants: (any GrantAccess) -> any GrantAccess = { $0 }
   ) -> String? {
     let script = NetworkScript(grants)
-    var reader = Reader(bytes)
+    var reader = ScriptReader(bytes)
     while !script.isOver, script.complaint == nil, let operation = reader.next() {
       script.perform(operation & 0xf, &reader)
     }
@@ -77,7 +77,7 @@ public final class NetworkScript {
 
   // MARK: What the guest does
 
-  private func perform(_ operation: UInt8, _ reader: inout Reader) {
+  private func perform(_ operation: UInt8, _ reader: inout ScriptReader) {
     switch operation {
     case 0: putTransmitSlot(&reader)
     case 1: putRawSlot(&reader)
@@ -102,7 +102,7 @@ public final class NetworkScript {
     }
   }
 
-  private func putTransmitSlot(_ reader: inout Reader) {
+  private func putTransmitSlot(_ reader: inout ScriptReader) {
     let slot = bytes(Self.transmitFrame) + 64 + 12 * Int(transmitProducer & 255)
     slot.storeBytes(of: UInt32(reader.byte()), as: UInt32.self)
     slot.storeBytes(of: reader.word(), toByteOffset: 4, as: UInt16.self)
@@ -113,13 +113,13 @@ public final class NetworkScript {
   }
 
   /// A slot of any content: extra information, or references that nothing was granted under.
-  private func putRawSlot(_ reader: inout Reader) {
+  private func putRawSlot(_ reader: inout ScriptReader) {
     let slot = bytes(Self.transmitFrame) + 64 + 12 * Int(transmitProducer & 255)
     for offset in 0..<12 { slot.storeBytes(of: reader.byte(), toByteOffset: offset, as: UInt8.self) }
     transmitProducer &+= 1
   }
 
-  private func offer(_ reader: inout Reader) {
+  private func offer(_ reader: inout ScriptReader) {
     let page = bytes(Self.receiveFrame)
     let slot = page + 64 + 8 * Int(receiveProducer & 255)
     slot.storeBytes(of: UInt32(reader.byte()), as: UInt32.self)
@@ -135,7 +135,7 @@ public final class NetworkScript {
   }
 
   /// Writes bytes of the script into a page.
-  private func write(_ reader: inout Reader, count: Int) {
+  private func write(_ reader: inout ScriptReader, count: Int) {
     let page = guest.page(8 + Int(reader.byte()) % 24)
     let offset = Int(reader.word()) % frameSize
     for index in offset..<min(offset + count, frameSize) {
@@ -145,7 +145,7 @@ public final class NetworkScript {
   }
 
   /// Writes the headers of a packet of IPv4 to the beginning of a page.
-  private func writePacket(_ reader: inout Reader) {
+  private func writePacket(_ reader: inout ScriptReader) {
     let page = guest.page(8 + Int(reader.byte()) % 24)
     page[12] = 0x08
     page[13] = 0
@@ -199,22 +199,5 @@ public final class NetworkScript {
         complain("frame \(frame) was written, which the guest did not offer")
       }
     }
-  }
-
-  /// The script's bytes; 0 beyond their end.
-  private struct Reader {
-    private let bytes: UnsafeBufferPointer<UInt8>
-    private var position = 0
-
-    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
-
-    mutating func next() -> UInt8? {
-      guard position < bytes.count else { return nil }
-      defer { position += 1 }
-      return bytes[position]
-    }
-
-    mutating func byte() -> UInt8 { next() ?? 0 }
-    mutating func word() -> UInt16 { UInt16(byte()) | UInt16(byte()) << 8 }
   }
 }

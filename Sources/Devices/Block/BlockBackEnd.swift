@@ -33,8 +33,7 @@ public final class BlockBackEnd: Sendable {
     thread.start { wakeUp, isStopping in
       do throws(RingError) {
         while !isStopping() {
-          try device.value.work()
-          wakeUp.wait()
+          if try !device.value.work() { wakeUp.wait() }
         }
       } catch {
         domain.crash("the ring of its disk \(name) is corrupt: \(error)")

@@ -50,10 +50,12 @@ final class BlockDevice {
   }
 
   /// Follows the front end, and serves its requests.
-  func work() throws(RingError) {
+  /// - Returns: whether there may be more of them. If not, the next one raises an event.
+  @discardableResult
+  func work() throws(RingError) -> Bool {
     life.follow(connect: connect) { bus.disconnect($0.device) }
-    guard let connection = life.connection else { return }
-    try connection.server.work(notify: connection.device.channel.notify)
+    guard let connection = life.connection else { return false }
+    return try connection.server.work(notify: connection.device.channel.notify)
   }
 
   private func connect() throws(ConnectionRefusal) -> Connection {

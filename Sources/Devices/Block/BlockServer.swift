@@ -7,6 +7,8 @@ final class BlockServer {
   private let ring: any BackRing
   private let image: DiskImage
   private let grants: any GrantAccess
+  /// Requests that are served before others have their turn: as many as a ring holds.
+  private static let batch = BlockRing.slotCount
   /// The request under way, and then its response.
   private let slot = UnsafeMutableRawBufferPointer.allocate(byteCount: BlockRing.slotSize, alignment: 8)
 
@@ -19,9 +21,12 @@ final class BlockServer {
 
   deinit { slot.deallocate() }
 
-  /// Serves all requests there are; when it returns, the next one raises an event.
+  /// Serves the requests there are, or as many as others can wait for: a guest that puts one for each that is answered
+  /// does not keep its device from following it, or from being taken away.
   /// - Parameter notify: called when the guest asked for an event.
-  func work(notify: () -> Void) throws(RingError) {
+  /// - Returns: whether there may be more. If not, the next one raises an event.
+  func work(notify: () -> Void) throws(RingError) -> Bool {
+    var count = 0
     repeat {
       while try ring.takeRequest(into: slot) {
         let head = BlockRequest.Head(UnsafeRawBufferPointer(slot))
@@ -29,8 +34,11 @@ final class BlockServer {
         ring.putResponse(UnsafeRawBufferPointer(slot))
         // Requests take long compared with an event, so each answer is shown at once.
         if ring.pushResponses() { notify() }
+        count += 1
+        if count == Self.batch { return true }
       }
     } while try ring.finalCheckForRequests()
+    return false
   }
 
   /// Carries out the request in `slot`.
