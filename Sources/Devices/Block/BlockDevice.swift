@@ -4,7 +4,7 @@ import Interfaces
 import Xenstore
 
 /// The state of a block device's back end. Belongs to one thread.
-final class BlockDevice {
+final class BlockDevice: ServedDevice {
   private struct Connection {
     var device: DeviceConnection
     var server: BlockServer

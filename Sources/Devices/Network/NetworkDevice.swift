@@ -4,7 +4,7 @@ import Interfaces
 import Xenstore
 
 /// The state of a network interface's back end. Belongs to one thread.
-final class NetworkDevice {
+final class NetworkDevice: ServedDevice {
   private struct Connection {
     var device: DeviceConnection
     var transmit: TransmitServer
