@@ -44,6 +44,9 @@ public final class Domain: @unchecked Sendable {
   var grantMappings: [GrantHandle: GrantedFrame] = [:]
   /// The frames of the domain's own grant table.
   var grantFrames: [MachineFrame] = []
+  /// The guest's watchdogs that are set, of `watchdogCount`: see `SCHEDOP_watchdog`.
+  var watchdogs: Set<Int> = []
+  static let watchdogCount = 2
   /// Frames that count against the domain's size. Another domain that transfers a frame here adds to it.
   let currentFrames: Atomic<Int>
   private(set) var processors: [Processor] = []
@@ -128,8 +131,13 @@ public final class Domain: @unchecked Sendable {
     for frame in allocated + [page, table] { pager.arrive(frame) }
     let number = id
     let events = host.events
-    timers = TimerThread(virtualCPUs: configuration.virtualCPUCount, clock: clock) { vcpu in
-      events.perform { $0.raiseVirtualInterrupt(VirtualInterrupt.timer, on: vcpu, of: number) }
+    let processorCount = configuration.virtualCPUCount
+    timers = TimerThread(count: processorCount + Self.watchdogCount, clock: clock) { [weak host] timer in
+      if timer < processorCount {
+        events.perform { $0.raiseVirtualInterrupt(VirtualInterrupt.timer, on: timer, of: number) }
+      } else {
+        host?.domain(number)?.crash("the guest's watchdog was not set anew in time")
+      }
     }
     try finishInitialisation()
   }
@@ -159,6 +167,9 @@ public final class Domain: @unchecked Sendable {
       throw error
     }
   }
+
+  /// The number of a watchdog's timer: they follow those of the vCPUs.
+  func watchdogTimer(_ index: Int) -> Int { virtualCPUCount + index }
 
   /// Sees to it that no frame has the same number as a machine's and as the guest's: what mixes them up is seen.
   private static func keepApart(_ frames: inout [MachineFrame]) {

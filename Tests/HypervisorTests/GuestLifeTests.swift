@@ -132,4 +132,22 @@ final class GuestLifeTests: GuestSetting {
     #expect(end == .poweroff)
     #expect((0..<5).map(guest.result) == [0x4242, -22, 0, 1, -2])
   }
+
+  @Test("a guest has two watchdogs, and is ended by one that it does not set anew in time")
+  func watchdogs() throws {
+    let calls: [(id: UInt64, seconds: UInt64, result: Int64)] = [
+      (0, 0, -22), (1, 5, -22), (0, 1000, 1), (0, 0xffff_ffff, 2), (0, 1000, -28), (3, 1, -22),
+      (0xffff_ffff, 1, -22), (1, 2000, 0), (1, 0, 0), (1, 5, -22), (0, 1000, 1), (2, 1, 0),
+    ]
+    let end = try guest.run { code in
+      for (index, call) in calls.enumerated() {
+        code.call(29, 6, at: Self.scratch, [call.id | call.seconds << 32])
+        code.storeRAX(at: Self.results + UInt64(index) * 8)
+      }
+      code.spin()
+    }
+    #expect(calls.indices.map(guest.result) == calls.map(\.result))
+    #expect(end == .crashed(CrashReport(reason: "the guest's watchdog was not set anew in time")))
+    #expect(guest.domain.clock.now >= 1_000_000_000)
+  }
 }

@@ -34,6 +34,39 @@ final class GuestMemoryTests: GuestSetting {
     #expect(guest.host.memory.machineToPhysical[frame] == 4000)
   }
 
+  @Test("frames come and go in larger pieces, which follow one another in the machine")
+  func extents() throws {
+    // A guest's frames are numbered downwards.
+    let first = guest.machine(GuestFrame(41)) >> 12
+    try #require(guest.machine(GuestFrame(40)) >> 12 == first + 1)
+    let selfDomain: UInt64 = 0x7ff0
+    let victim = try TinyGuest(host: guest.host)
+    let calls: [(command: UInt64, frame: UInt64, order: UInt64, result: Int64)] = [
+      // Too large for the domain, for the ABI, and for anything.
+      (1, first, 1, 1), (6, 4000, 9, 0), (6, 4000, 10, 0), (6, 4000, 0xffff_ffff, 0), (1, first, 64, 0),
+      // Gone, another's, and at the end of all numbers.
+      (1, first, 1, 0), (1, victim.machine(GuestFrame(41)) >> 12, 1, 0), (1, .max, 1, 0), (6, 4000, 1, 1),
+    ]
+    let end = try guest.run { code in
+      for (index, call) in calls.enumerated() {
+        code.store(call.frame, at: Self.scratch + 64)
+        code.call(12, call.command, at: Self.scratch, [Self.scratch + 64, 1, call.order, selfDomain])
+        code.storeRAX(at: Self.results + UInt64(index) * 8)
+      }
+      code.loadRAX(from: Self.scratch + 64)
+      code.storeRAX(at: Self.results + 256)
+      code.shutdown(scratch: Self.scratch + 128)
+    }
+    #expect(end == .poweroff)
+    #expect(calls.indices.map(guest.result) == calls.map(\.result))
+    let frame = guest.word(Self.results + 256)
+    #expect(frame % 2 == 0 && guest.domain.currentFrameCount == TinyGuest.frameCount)
+    for (number, offset) in zip([4000, 4001] as [UInt64], [0, 1] as [UInt64]) {
+      #expect(guest.host.memory.owner(of: MachineFrame(frame + offset)) == guest.domain.id)
+      #expect(guest.host.memory.machineToPhysical[MachineFrame(frame + offset)] == number)
+    }
+  }
+
   @Test("a guest maps what another granted, and reaches it no longer when it has unmapped it")
   func grants() throws {
     let granter = try TinyGuest(host: guest.host)

@@ -122,4 +122,59 @@ final class GuestTrapTests: GuestSetting {
     #expect(end == .poweroff)
     #expect((0..<4).map(guest.result) == [0x566e_6558, 0xabcd, 0xff, 0x8005_0033])
   }
+
+  @Test("INS reads ones, OUTS is lost, each as often as it says, and a page that is not there is a fault")
+  func stringPorts() throws {
+    guest.store(14 | 4 << 8, at: TinyGuest.spare)
+    guest.store(Self.handler, at: TinyGuest.spare + 8)
+    loadHandler { code in
+      // The fault's address, and what rdi and rcx have come to.
+      code.loadRAX(from: Self.shared + 16)
+      code.storeRAX(at: Self.results + 40)
+      code.raw(0x48, 0x89, 0xf8)
+      code.storeRAX(at: Self.results + 48)
+      code.raw(0x48, 0x8b, 0x0c, 0x24, 0x48, 0x89, 0xc8)
+      code.storeRAX(at: Self.results + 56)
+      code.shutdown(scratch: Self.scratch)
+    }
+    let place = TinyGuest.spare + 512
+    let end = try guest.run { code in
+      mapShared(&code)
+      code.hypercall(0, TinyGuest.spare)
+      // insb; insw; outsl, of which rdi and rsi tell.
+      code.move(place, to: .rdi)
+      code.move(0x60, to: .rdx)
+      code.raw(0x6c, 0x66, 0x6d)
+      code.raw(0x48, 0x89, 0xf8)
+      code.storeRAX(at: Self.results)
+      code.move(0x5000_0000, to: .rsi)
+      code.move(3, to: .rcx)
+      code.raw(0xf3, 0x6f)
+      code.raw(0x48, 0x89, 0xf0)
+      code.storeRAX(at: Self.results + 8)
+      // Downwards, and not at all.
+      code.move(place + 16, to: .rdi)
+      code.move(1, to: .rcx)
+      code.raw(0xfd, 0xf3, 0x6c, 0xf3, 0x6c, 0xfc)
+      code.raw(0x48, 0x89, 0xf8)
+      code.storeRAX(at: Self.results + 16)
+      // More than at once; then to the end of what is mapped.
+      code.move(0x3000, to: .rcx)
+      code.move(0x20000, to: .rdi)
+      code.raw(0xf3, 0x6c)
+      code.raw(0x48, 0x89, 0xf8)
+      code.storeRAX(at: Self.results + 24)
+      code.move(0x100, to: .rcx)
+      code.move(UInt64(TinyGuest.frameCount) << 12 - 16, to: .rdi)
+      code.raw(0xf3, 0x6d)
+    }
+    #expect(end == .poweroff)
+    #expect(guest.word(place) == 0xff_ffff && guest.word(place + 16) == 0xff)
+    let last = Int64(TinyGuest.frameCount) << 12
+    #expect(
+      [0, 1, 2, 3, 5, 6, 7].map(guest.result) == [
+        Int64(place) + 3, 0x5000_000c, Int64(place) + 15, 0x23000, last, last, 0xfc,
+      ])
+    #expect(guest.word(0x20000) == .max && guest.word(0x22ff8) == .max && guest.word(0x23000) == 0)
+  }
 }

@@ -46,6 +46,24 @@ struct MachineMemoryTests {
     #expect(try Set(memory.allocate(4, for: second)).count == 4)
   }
 
+  @Test("frames that follow one another are found if there are any, and are none of those that are owned")
+  func contiguous() throws {
+    let all = try memory.allocate(64, for: first)
+    #expect(memory.allocate(contiguous: 2, for: second) == nil)
+    let sorted = all.sorted()
+    let odd = try #require(sorted.first { $0.rawValue % 4 == 1 })
+    for number in odd.rawValue..<odd.rawValue + 5 {
+      #expect(memory.free(MachineFrame(number), ownedBy: first))
+    }
+    // Of these five, two begin at an even number, and no four at a multiple of 4.
+    #expect(memory.allocate(contiguous: 4, for: second) == nil)
+    #expect(memory.allocate(contiguous: 2, for: second) == MachineFrame(odd.rawValue + 1))
+    #expect(memory.allocate(contiguous: 2, for: second) == MachineFrame(odd.rawValue + 3))
+    #expect(memory.owner(of: MachineFrame(odd.rawValue + 2)) == second)
+    #expect(memory.freeFrames == 1 && memory.allocate(contiguous: 2, for: second) == nil)
+    #expect(memory.allocate(contiguous: 1, for: second) == odd)
+  }
+
   @Test("a freed frame takes none of the system's memory until it is used again", arguments: [false, true])
   func givesBack(allAtOnce: Bool) throws {
     func isResident(_ frame: MachineFrame) -> Bool {

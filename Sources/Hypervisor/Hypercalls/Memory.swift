@@ -43,30 +43,37 @@ extension Processor {
   }
 
   /// `struct xen_memory_reservation`: extent_start, nr_extents (64 bits each), extent_order, mem_flags (32), domid.
-  private func reservation(_ address: UInt64) throws(HypercallError) -> (list: UInt64, count: UInt64) {
+  /// - Returns: where the extents' list is, how many they are, and how many frames each has. None if they are larger than
+  ///   any may be, of 2 MiB.
+  private func reservation(_ address: UInt64) throws(HypercallError)
+    -> (list: UInt64, count: UInt64, size: Int)
+  {
     let block = try argument(address, byteCount: 32)
     try requireSelf(DomainID(block.u16(24)))
-    // Frames are handed out one by one; a guest that wants larger pieces is told that there are none.
-    guard block.u32(16) == 0 else { return (block.u64(0), 0) }
-    return (block.u64(0), block.u64(8))
+    let (order, largest) = (block.u32(16), UInt32(9))
+    return (block.u64(0), order > largest ? 0 : block.u64(8), 1 << Int(min(order, largest)))
   }
 
   /// Gives the domain frames, up to its size; returns how many.
   private func populate(_ address: UInt64, physicalMap: Bool) throws(HypercallError) -> Int64 {
-    let (list, count) = try reservation(address)
+    let (list, count, size) = try reservation(address)
     var done: Int64 = 0
     do throws(HypercallError) {
       try forEach(count) { index throws(HypercallError) in
         let place = list &+ index &* 8
-        let number = physicalMap ? try readWord(place) : MachineToPhysical.invalidEntry
-        guard domain.currentFrames.load(ordering: .relaxed) < domain.frameCount,
-          let frame = try? domain.frames.memory.allocate(for: domain.id)
+        let number = physicalMap ? try readWord(place) : nil
+        guard domain.currentFrames.load(ordering: .relaxed) <= domain.frameCount - size,
+          let first = domain.frames.memory.allocate(contiguous: size, for: domain.id)
         else { throw .noMemory }
-        domain.currentFrames.wrappingAdd(1, ordering: .relaxed)
-        domain.pager.arrive(frame)
-        domain.frames.memory.machineToPhysical[frame] = number
-        // A guest that cannot be told loses the frame's name, not the frame.
-        try write(frame.rawValue, to: place)
+        domain.currentFrames.wrappingAdd(size, ordering: .relaxed)
+        for offset in 0..<UInt64(size) {
+          let frame = MachineFrame(first.rawValue + offset)
+          domain.pager.arrive(frame)
+          domain.frames.memory.machineToPhysical[frame] =
+            number.map { $0 &+ offset } ?? MachineToPhysical.invalidEntry
+        }
+        // A guest that cannot be told loses the frames' name, not the frames.
+        try write(first.rawValue, to: place)
         done += 1
       }
     } catch {
@@ -77,24 +84,29 @@ extension Processor {
 
   /// Takes frames back; returns how many. A frame that somebody else maps stays.
   private func decrease(_ address: UInt64) throws(HypercallError) -> Int64 {
-    let (list, count) = try reservation(address)
+    let (list, count, size) = try reservation(address)
     var done: Int64 = 0
     do throws(HypercallError) {
       try forEach(count) { index throws(HypercallError) in
-        let frame = MachineFrame(try readWord(list &+ index &* 8))
-        guard domain.frames.owns(frame), domain.frames.memory.isUnused(frame), domain.pager.leave(frame)
-        else { throw .invalid }
-        guard domain.frames.memory.free(frame, ownedBy: domain.id) else {
-          domain.pager.arrive(frame)
-          throw .invalid
-        }
-        domain.frames.pinned.remove(frame)
-        domain.currentFrames.wrappingSubtract(1, ordering: .relaxed)
+        let first = try readWord(list &+ index &* 8)
+        // Where one of an extent's frames stays, those before it are gone.
+        for offset in 0..<UInt64(size) { try giveBack(MachineFrame(first &+ offset)) }
         done += 1
       }
     } catch {
       if done == 0 && error == .badAddress { throw error }
     }
     return done
+  }
+
+  private func giveBack(_ frame: MachineFrame) throws(HypercallError) {
+    guard domain.frames.owns(frame), domain.frames.memory.isUnused(frame), domain.pager.leave(frame)
+    else { throw .invalid }
+    guard domain.frames.memory.free(frame, ownedBy: domain.id) else {
+      domain.pager.arrive(frame)
+      throw .invalid
+    }
+    domain.frames.pinned.remove(frame)
+    domain.currentFrames.wrappingSubtract(1, ordering: .relaxed)
   }
 }

@@ -22,6 +22,7 @@ extension Processor {
     case shutdown = 2
     case poll = 3
     case shutdownCode = 5
+    case watchdog = 6
   }
 
   private enum ShutdownReason: UInt32 {
@@ -46,6 +47,8 @@ extension Processor {
       // shutdown_code only says why, before a shutdown by other means: none exists for PV guests.
       let reason = try argument(address, byteCount: 4).u32(0)
       if operation == .shutdown { try shutdown(reason) }
+    case .watchdog:
+      return try watchdog(address)
     }
     return 0
   }
@@ -62,6 +65,27 @@ extension Processor {
     case .crash: crash("the guest says that it crashed")
     case .watchdog: crash("the guest's watchdog fired")
     }
+  }
+
+  /// `struct sched_watchdog`: id, timeout (32 bits each, the latter in seconds). Without an id it sets a watchdog up and
+  /// returns its id, 1 or 2; a timeout of 0 takes it away. One that is not set anew in time ends the domain.
+  private func watchdog(_ address: UInt64) throws(HypercallError) -> Int64 {
+    let block = try argument(address, byteCount: 8)
+    let (identifier, timeout) = (Int(block.u32(0)), UInt64(block.u32(4)))
+    let deadline = timeout == 0 ? nil : domain.clock.now &+ timeout * 1_000_000_000
+    if identifier == 0 {
+      guard timeout != 0 else { throw .invalid }
+      guard let free = (0..<Domain.watchdogCount).first(where: { !domain.watchdogs.contains($0) }) else {
+        throw .noSpace
+      }
+      domain.watchdogs.insert(free)
+      domain.timers.set(domain.watchdogTimer(free), deadline: deadline)
+      return Int64(free + 1)
+    }
+    guard domain.watchdogs.contains(identifier - 1) else { throw .invalid }
+    if deadline == nil { domain.watchdogs.remove(identifier - 1) }
+    domain.timers.set(domain.watchdogTimer(identifier - 1), deadline: deadline)
+    return 0
   }
 
   private static let maximumPolledPorts: UInt32 = 128

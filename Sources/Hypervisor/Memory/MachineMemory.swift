@@ -29,6 +29,8 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     var free: [UInt32]
   }
   private static let nobody: UInt16 = 0xffff
+  /// Of a frame on its way to be free.
+  private static let cleared: UInt16 = 0xfffe
   /// The owner of each frame. Written with the lock held; read without it at every page fault, where the domain's
   /// own lock keeps the domain's own frames from being given away.
   private let owners: UnsafeMutablePointer<Atomic<UInt16>>
@@ -85,6 +87,30 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     return frame
   }
 
+  /// Gives a domain `count` free frames, all zero, whose numbers follow one another; the first is a multiple of `count`.
+  ///
+  /// More than one are looked for in the whole pool: that takes a time that grows with it.
+  /// - Parameter count: a power of two.
+  /// - Returns: the first of them; nil if there are no such frames.
+  func allocate(contiguous count: Int, for domain: DomainID) -> MachineFrame? {
+    if count == 1 { return try? allocate(for: domain) }
+    return state.withLock { state in
+      guard let first = firstFree(count) else { return nil }
+      let frames = UInt32(first)..<UInt32(first + count)
+      state.free.removeAll { frames.contains($0) }
+      for index in frames { setOwner(Int(index), domain.rawValue) }
+      return MachineFrame(UInt64(first))
+    }
+  }
+
+  /// The first of `count` free frames that follow one another. Called with the lock held.
+  private func firstFree(_ count: Int) -> Int? {
+    let begin = (monitorFrameCount + count - 1) / count * count
+    return stride(from: begin, through: frameCount - count, by: count).first { first in
+      (first..<first + count).allSatisfy { owner(at: $0) == Self.nobody }
+    }
+  }
+
   /// Gives a domain `count` free frames, all zero: all of them or none.
   public func allocate(_ count: Int, for domain: DomainID) throws(HostError) -> [MachineFrame] {
     let (frames, free): ([MachineFrame]?, Int) = state.withLock { state in
@@ -108,24 +134,27 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     return true
   }
 
-  /// Makes a frame nobody's, unless it has references or another owner.
+  /// Takes a frame from its owner, unless it has references or another owner: it is to be cleared.
   private func disown(_ index: Int, _ domain: DomainID) -> Bool {
     state.withLock { state in
       guard owner(at: index) == domain.rawValue, state.references[index] == 0 else {
         return false
       }
-      setOwner(index, Self.nobody)
+      setOwner(index, Self.cleared)
       return true
     }
   }
 
-  /// Scrubs frames that are nobody's; then they are free.
+  /// Scrubs frames that were taken from their owner; then they are free.
   private func clear(_ frames: Range<Int>) {
     guard !frames.isEmpty else { return }
     let bytes = frames.lowerBound * frameSize..<frames.upperBound * frameSize
     if !file.giveBack(bytes) { memset(base + bytes.lowerBound, 0, bytes.count) }
     for index in frames { machineToPhysical.invalidate(MachineFrame(UInt64(index))) }
-    state.withLock { $0.free.append(contentsOf: frames.lazy.map(UInt32.init)) }
+    state.withLock { state in
+      for index in frames { setOwner(index, Self.nobody) }
+      state.free.append(contentsOf: frames.lazy.map(UInt32.init))
+    }
   }
 
   /// Takes back all frames of a domain that has ended.
@@ -152,7 +181,7 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
   public func owner(of frame: MachineFrame) -> DomainID? {
     guard let index = guestIndex(frame) else { return nil }
     let owner = owner(at: index)
-    return owner == Self.nobody ? nil : DomainID(owner)
+    return owner == Self.nobody || owner == Self.cleared ? nil : DomainID(owner)
   }
 
   public func retain(_ frame: MachineFrame, ownedBy domain: DomainID) -> Bool {

@@ -3,13 +3,13 @@
 import Glibc
 import Synchronization
 
-/// The timers of one domain's vCPUs: a thread that raises the timer interrupt when a deadline has come.
+/// The timers of one domain, those of its vCPUs and others: a thread that tells when a deadline has come.
 final class TimerThread: Sendable {
   private struct State {
     var timers: [Timer]
     var stopped = false
   }
-  /// What one vCPU has: a timer for a system time, and one that fires again and again.
+  /// What each of them is: a timer for a system time, and one that fires again and again.
   private struct Timer {
     var deadline: UInt64?
     var period: UInt64 = 0
@@ -32,15 +32,16 @@ final class TimerThread: Sendable {
   /// Called on the timer's thread, with no lock held.
   private let expired: @Sendable (Int) -> Void
 
-  init(virtualCPUs: Int, clock: SystemClock, expired: @escaping @Sendable (Int) -> Void) {
-    state = Mutex(State(timers: Array(repeating: Timer(), count: virtualCPUs)))
+  /// - Parameter expired: called with a timer's number, `0 ..< count`, when it fires.
+  init(count: Int, clock: SystemClock, expired: @escaping @Sendable (Int) -> Void) {
+    state = Mutex(State(timers: Array(repeating: Timer(), count: count)))
     self.clock = clock
     self.expired = expired
   }
 
-  /// Sets, or with nil switches off, a vCPU's timer; a deadline that has passed fires at once.
-  func set(_ vcpu: Int, deadline: UInt64?) {
-    state.withLock { $0.timers[vcpu].deadline = deadline }
+  /// Sets, or with nil switches off, a timer; a deadline that has passed fires at once.
+  func set(_ timer: Int, deadline: UInt64?) {
+    state.withLock { $0.timers[timer].deadline = deadline }
     if deadline != nil { wakeUp.notify() }
   }
 

@@ -88,6 +88,8 @@ extension Processor {
     where trapGates[number].privilege >= (mode == .kernel ? 1 : 3) && trapGates[number].handler != 0:
       let gate = trapGates[number]
       bounce(to: gate.handler, masksEvents: gate.masksEvents, error: nil, after)
+    case .fault(let address):
+      handlePageFault(address, PageFaultError(rawValue: PageFaultError.write | PageFaultError.user), context)
     case .interrupt, .notOurs:
       deliver(vector: vector, error: error, context)
     }

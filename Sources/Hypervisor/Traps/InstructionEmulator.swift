@@ -12,6 +12,8 @@ struct InstructionEmulator {
     case done(GuestContext)
     /// INT with a vector; the context is behind it.
     case interrupt(Int, GuestContext)
+    /// The instruction stores to an address that the guest does not reach: it has that page fault.
+    case fault(VirtualAddress)
     /// The guest gets the exception.
     case notOurs
   }
@@ -22,6 +24,7 @@ struct InstructionEmulator {
   private var position = 0
   private var rex: UInt8 = 0
   private var wordSized = false
+  private var isRepeated = false
 
   init(_ processor: Processor, _ context: GuestContext) {
     self.processor = processor
@@ -51,6 +54,8 @@ struct InstructionEmulator {
     case 0xec, 0xed: return input(wide: opcode & 1 != 0, port: UInt16(truncatingIfNeeded: register(2)))
     case 0xe6, 0xe7: return next() == nil ? .notOurs : .done(finished())
     case 0xee, 0xef: return .done(finished())
+    case 0x6c, 0x6d: return stringPort(wide: opcode & 1 != 0, index: 7)
+    case 0x6e, 0x6f: return stringPort(wide: opcode & 1 != 0, index: 6)
     default: return .notOurs
     }
   }
@@ -66,7 +71,8 @@ struct InstructionEmulator {
     while position < bytes.count {
       switch bytes[position] {
       case 0x66: wordSized = true
-      case 0xf0, 0xf2, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65: break
+      case 0xf2, 0xf3: isRepeated = true
+      case 0xf0, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65: break
       case let byte where byte & 0xf0 == 0x40:
         rex = byte
         position += 1
@@ -108,6 +114,38 @@ struct InstructionEmulator {
     if wide, wordSized { setRegister(0, old & ~0xffff | value & 0xffff) }
     if wide, !wordSized { setRegister(0, value & 0xffff_ffff) }
     return .done(finished())
+  }
+
+  /// Turns of a repeated instruction that are carried out before others have theirs: the guest then executes it again.
+  private static let turnsAtOnce: UInt64 = 1024
+
+  /// INS and OUTS: what is read is all ones, and what is written goes nowhere.
+  /// - Parameter index: the register with the address: rdi, which is stored to, or rsi.
+  private mutating func stringPort(wide: Bool, index: Int) -> Outcome {
+    let size: UInt64 = !wide ? 1 : wordSized ? 2 : 4
+    let step = context.flags & Flags.direction != 0 ? 0 &- size : size
+    let count = isRepeated ? register(1) : 1
+    let turns = min(count, Self.turnsAtOnce)
+    for turn in 0..<turns {
+      let address = register(index)
+      if index == 7, !storeOnes(size, at: address) { return .fault(VirtualAddress(address)) }
+      setRegister(index, address &+ step)
+      if isRepeated { setRegister(1, count - turn - 1) }
+    }
+    return .done(turns == count ? finished() : context)
+  }
+
+  private func storeOnes(_ size: UInt64, at address: UInt64) -> Bool {
+    do throws(HypercallError) {
+      switch size {
+      case 1: try processor.write(UInt8.max, to: address)
+      case 2: try processor.write(UInt16.max, to: address)
+      default: try processor.write(UInt32.max, to: address)
+      }
+      return true
+    } catch {
+      return false
+    }
   }
 
   // MARK: CPUID
