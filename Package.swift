@@ -88,6 +88,9 @@ let package = Package(
     .systemLibrary(name: "CKVM", path: "Sources/CKVM"),
     // Without its pkg-config file, which asks for glib's: no header of glib's is needed.
     .systemLibrary(name: "CSlirp", path: "Sources/CSlirp", providers: [.apt(["libslirp-dev"])]),
+    // Disks of formats that QEMU reads.
+    .systemLibrary(
+      name: "CNBD", path: "Sources/CNBD", pkgConfig: "libnbd", providers: [.apt(["libnbd-dev"])]),
     .systemLibrary(name: "CSeccomp", path: "Sources/CSeccomp", providers: [.apt(["libseccomp-dev"])]),
     // The pages of `explore --serve`.
     .systemLibrary(
@@ -149,7 +152,7 @@ let package = Package(
       name: "Xenstore", dependencies: ["Hypervisor", "Machines", "Interfaces"],
       swiftSettings: testable + instrumented),
     .target(
-      name: "Devices", dependencies: ["CSlirp", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
+      name: "Devices", dependencies: ["CNBD", "CSlirp", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
       swiftSettings: testable + instrumented),
     .target(
       name: "Toolstack", dependencies: ["CKVM", "CSeccomp", "Devices", "Xenstore", "Hypervisor"],

@@ -248,6 +248,9 @@ enum Requirement {
     Program.run("/bin/sh", ["-c", "busybox && cpio --version"]).end == .exited(0)
   }
 
+  /// Whether QEMU's programs for disk images are here.
+  static let hasImageTools = ["qemu-img", "qemu-nbd"].allSatisfy { access("/usr/bin/\($0)", X_OK) == 0 }
+
   static var hasGRUB: Bool { access(grub, R_OK) == 0 }
   static let mke2fs: String? = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].first { (path: String) in
     access(path, X_OK) == 0

@@ -161,8 +161,10 @@ struct RunLinuxTests {
   @Test(
     "reads and writes an ext4 disk beside the specifications", .timeLimit(.minutes(5)),
     .enabled(if: Requirement.blockFrontEnd != nil, "the kernel's module xen-blkfront is not here"),
-    .enabled(if: Requirement.mke2fs != nil, "the package e2fsprogs is not installed"))
-  func disk() throws {
+    .enabled(if: Requirement.mke2fs != nil, "the package e2fsprogs is not installed"),
+    // Without the package qemu-utils, on a raw one alone.
+    arguments: Requirement.hasImageTools ? [false, true] : [false])
+  func disk(isConverted: Bool) throws {
     let scratch = Scratch()
     let mke2fs = try #require(Requirement.mke2fs)
     let image = "\(scratch.path)/disk.img"
@@ -171,6 +173,12 @@ struct RunLinuxTests {
     #expect(
       Program.run(mke2fs, ["-q", "-t", "ext4", "-d", "\(scratch.path)/files", image, "16M"]).end == .exited(0)
     )
+    let converted = "\(scratch.path)/disk.qcow2"
+    func convert(_ arguments: String...) {
+      if isConverted { #expect(Program.run("/usr/bin/qemu-img", ["convert"] + arguments).end == .exited(0)) }
+    }
+    convert("-f", "raw", "-O", "qcow2", image, converted)
+    let disk = isConverted ? "\(converted),qcow2" : "\(image),raw"
     let ramdisk = makeRAMDisk(
       scratch,
       [
@@ -183,7 +191,7 @@ struct RunLinuxTests {
         "echo $(cat /sys/block/xvda/queue/max_segments) segments", "rm /disk/big", "sync",
         "fstrim /disk && echo trimmed", "umount /disk",
       ], module: Requirement.blockFrontEnd)
-    let file = try configure(scratch, ramdisk, "disk = ['\(image),raw,xvda,rw']")
+    let file = try configure(scratch, ramdisk, "disk = ['\(disk),xvda,rw']")
     let result = Program.run(Program.lockstep, ["run", "--check", file], seconds: 200)
     #expect(result.end == .exited(0), "\(result.output.suffix(2000)) \(result.error.suffix(2000))")
     #expect(result.output.contains("Good morning from a disk."))
@@ -192,6 +200,7 @@ struct RunLinuxTests {
     // Indirect requests: Linux takes at most 32 of what is offered, and 11 without.
     #expect(result.output.contains("32 segments"), "\(result.output.suffix(2000))")
     // What was removed, 6.4 MB, is the host's again.
+    convert("-f", "qcow2", "-O", "raw", converted, image)
     var status = stat()
     #expect(result.output.contains("trimmed") && stat(image, &status) == 0 && status.st_blocks < 10_000)
     let checked = Program.run("/usr/bin/env", ["PATH=/usr/sbin:/sbin", "e2fsck", "-fn", image])

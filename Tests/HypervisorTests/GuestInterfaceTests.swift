@@ -162,6 +162,22 @@ final class GuestInterfaceTests: GuestSetting {
     #expect((0..<7).map(guest.result) == [-22, 0, 0, -22, 0, -22, 0])
   }
 
+  @Test("an empty LDT is taken, and a filled one is said not to be there")
+  func localDescriptors() throws {
+    let end = try guest.run { code in
+      for (index, entries) in ([0, 1, 8192, .max] as [UInt64]).enumerated() {
+        code.store(13, at: Self.scratch)
+        code.store(TinyGuest.spare, at: Self.scratch + 8)
+        code.store(entries, at: Self.scratch + 16)
+        code.hypercall(26, Self.scratch, 1, 0, 0x7ff0)
+        code.storeRAX(at: Self.results + UInt64(index) * 8)
+      }
+      code.shutdown(scratch: Self.scratch)
+    }
+    #expect(end == .poweroff)
+    #expect((0..<4).map(guest.result) == [0, -38, -38, -38])
+  }
+
   @Test("reservations are told to their own domain, by number or as itself")
   func reservations() throws {
     let own = UInt64(guest.domain.id.rawValue)

@@ -162,6 +162,16 @@ struct DiskConfigurationTests {
     #expect(disk.target == target && disk.device.name == device && disk.readOnly == readOnly)
   }
 
+  @Test("is raw unless its format is said to be qcow2")
+  func format() throws {
+    for (text, format) in [
+      ("/d,raw,xvda", .raw), ("/d,,xvda", .raw), ("file:/d,xvda", .raw), ("/d,qcow2,xvda", .qcow2),
+      ("format=qcow2,vdev=xvda,target=/d", .qcow2),
+    ] as [(String, DiskConfiguration.Format)] {
+      #expect(try DiskConfiguration(text).format == format)
+    }
+  }
+
   @Test("gives room back unless its configuration says no-discard")
   func discard() throws {
     for (text, discard) in [
@@ -180,7 +190,7 @@ struct DiskConfigurationTests {
       ("/d,raw,vda", "'vda' is no device name; write one such as xvda, xvdb1 or sda"),
       ("/d,raw,xvda,rx", "access is ro or rw, not rx"),
       (
-        "/d,qcow2,xvda", "format qcow2 is not supported; convert the image: qemu-img convert -O raw /d /d.raw"
+        "/d,vmdk,xvda", "format vmdk is not supported; convert the image: qemu-img convert -O raw /d /d.raw"
       ),
       ("/d,raw,xvda,rw,more", "too many fields, beginning with 'more'"),
       ("/d,colour=red", "unknown field 'colour'; there are target, format, vdev and access"),

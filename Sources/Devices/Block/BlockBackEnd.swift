@@ -13,7 +13,7 @@ public final class BlockBackEnd: Sendable {
   ///   - name: the disk's name in the guest, such as `xvda`.
   ///   - number: its number, which names its directories.
   public init(
-    _ image: DiskImage, name: String, number: Int, for domain: Domain, on host: Host, _ store: Store
+    _ image: any BlockStorage, name: String, number: Int, for domain: Domain, on host: Host, _ store: Store
   ) {
     let paths = DevicePaths(kind: "vbd", domain: domain.id, number: number)
     service = DeviceService(

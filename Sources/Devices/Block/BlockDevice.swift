@@ -10,14 +10,14 @@ final class BlockDevice: ServedDevice {
     var server: BlockServer
   }
 
-  private let image: DiskImage
+  private let image: any BlockStorage
   private let paths: DevicePaths
   private let store: HostStore
   private let bus: DeviceBus
   private var life: DeviceLife<Connection>
 
   /// - Precondition: `describe` has put the device into the store.
-  init(_ image: DiskImage, _ paths: DevicePaths, _ store: HostStore, _ bus: DeviceBus) {
+  init(_ image: any BlockStorage, _ paths: DevicePaths, _ store: HostStore, _ bus: DeviceBus) {
     self.image = image
     self.paths = paths
     self.store = store
@@ -27,7 +27,7 @@ final class BlockDevice: ServedDevice {
 
   /// Writes all that a front end wants to know of a disk.
   static func describe(
-    _ image: DiskImage, name: String, number: Int, _ paths: DevicePaths, in store: HostStore
+    _ image: any BlockStorage, name: String, number: Int, _ paths: DevicePaths, in store: HostStore
   ) {
     // Persistent grants are not offered: mapping a page is an entry of a table, since the host has all of a guest's
     // memory mapped already, so that there is nothing to save that would be worth a copy of all data in the guest.

@@ -5,14 +5,14 @@ import Interfaces
 /// Carries out the requests of one block ring. Belongs to one thread.
 final class BlockServer {
   private let ring: any BackRing
-  private let image: DiskImage
+  private let image: any BlockStorage
   private let grants: any GrantAccess
   /// Requests that are served before others have their turn: as many as a ring holds.
   private static let batch = BlockRing.slotCount
   /// The request under way, and then its response.
   private let slot = UnsafeMutableRawBufferPointer.allocate(byteCount: BlockRing.slotSize, alignment: 8)
 
-  init(ring: any BackRing, image: DiskImage, grants: any GrantAccess) {
+  init(ring: any BackRing, image: any BlockStorage, grants: any GrantAccess) {
     self.ring = ring
     self.image = image
     self.grants = grants

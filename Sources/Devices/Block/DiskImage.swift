@@ -8,7 +8,7 @@ public struct DiskImageError: Error, Sendable, Hashable, CustomStringConvertible
 }
 
 /// A raw disk image: a file or a block device, locked against other runs for as long as it is open.
-public final class DiskImage: Sendable {
+public final class DiskImage: BlockStorage {
   public let path: String
   public let isReadOnly: Bool
   /// Whole sectors of 512 bytes; what is left over at the end is not part of the disk.
@@ -92,35 +92,25 @@ public final class DiskImage: Sendable {
 
   // MARK: access
 
-  /// Whether so many bytes from a sector on lie on the disk. Both numbers may be anything.
-  func contains(sector: UInt64, byteCount: Int) -> Bool {
-    byteCount >= 0 && byteCount % 512 == 0 && contains(sector: sector, count: UInt64(byteCount / 512))
-  }
-
-  /// Whether so many sectors from one on lie on the disk. Both numbers may be anything.
-  func contains(sector: UInt64, count: UInt64) -> Bool {
-    sector <= sectorCount && count <= sectorCount - sector
-  }
-
   /// Reads into buffers, one after the other.
   /// - Precondition: `contains` of sector and the buffers' sizes.
   /// - Returns: false if the host could not read it all.
-  func read(sector: UInt64, into buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
+  public func read(sector: UInt64, into buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
     transfer(buffers, from: sector) { preadv($0, $1, $2, $3) }
   }
 
   /// Writes buffers, one after the other; see `read`.
-  func write(sector: UInt64, from buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
+  public func write(sector: UInt64, from buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
     transfer(buffers, from: sector) { pwritev($0, $1, $2, $3) }
   }
 
   /// Makes what was written durable.
-  func flush() -> Bool { fdatasync(descriptor) == 0 }
+  public func flush() -> Bool { fdatasync(descriptor) == 0 }
 
   /// Gives back the whole pages among some sectors, which read as 0 from then on; the rest keeps what it holds.
   /// - Precondition: `contains` of them, and `canDiscard`.
   /// - Returns: false if the host could not.
-  func discard(sector: UInt64, count: UInt64) -> Bool {
+  public func discard(sector: UInt64, count: UInt64) -> Bool {
     let page = Self.discardGranularity
     let first = (Int(sector) * 512 + page - 1) / page * page
     let end = Int(sector + count) * 512 / page * page

@@ -10,17 +10,29 @@ struct SpecificationProblem: Error {
 ///     "/images/debian.raw,raw,xvda,rw"
 ///     "format=raw, vdev=xvda, access=ro, target=/images/debian.raw"
 ///     "file:/images/debian.raw,xvda,w"
+///     "/images/debian.qcow2,qcow2,xvdb,rw"
 public struct DiskConfiguration: Sendable, Hashable {
+  /// How an image holds a disk's sectors.
+  public enum Format: String, Sendable {
+    case raw
+    /// Read and written by qemu-nbd.
+    case qcow2
+  }
+
   /// The image's path.
   public var target: String
+  public var format: Format
   /// The name and number under which the guest sees the disk.
   public var device: VirtualDevice
   public var readOnly: Bool
   /// Whether the guest may give room of the image back; not with the word `no-discard`.
   public var discard: Bool
 
-  public init(target: String, device: VirtualDevice, readOnly: Bool, discard: Bool = true) {
+  public init(
+    target: String, format: Format = .raw, device: VirtualDevice, readOnly: Bool, discard: Bool = true
+  ) {
     self.target = target
+    self.format = format
     self.device = device
     self.readOnly = readOnly
     self.discard = discard
@@ -38,12 +50,14 @@ public struct DiskConfiguration: Sendable, Hashable {
     guard let device = VirtualDevice(name: name) else {
       throw SpecificationProblem(message: "'\(name)' is no device name; write one such as xvda, xvdb1 or sda")
     }
-    guard ["raw", "", nil].contains(fields.format) else {
+    let formatName = fields.format.flatMap { $0.isEmpty ? nil : $0 } ?? "raw"
+    guard let format = Format(rawValue: formatName) else {
       throw SpecificationProblem(
-        message: "format \(fields.format ?? "") is not supported; convert the image: "
+        message: "format \(formatName) is not supported; convert the image: "
           + "qemu-img convert -O raw \(target) \(target).raw")
     }
     self.target = target
+    self.format = format
     self.device = device
     readOnly = try Self.isReadOnly(fields.access) ?? fields.isCompactDisc
     discard = fields.discard

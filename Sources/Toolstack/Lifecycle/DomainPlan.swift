@@ -9,7 +9,7 @@ import Interfaces
 struct DomainPlan {
   let configuration: GuestConfiguration
   let builder: DomainBuilder
-  let disks: [(image: DiskImage, device: VirtualDevice)]
+  let disks: [(image: any BlockStorage, device: VirtualDevice)]
   let interfaces: [(network: any GuestNetwork, address: EthernetAddress)]
 
   init(_ configuration: GuestConfiguration) throws(ToolstackError) {
@@ -45,7 +45,8 @@ struct DomainPlan {
     }
   }
 
-  private static func open(_ disk: DiskConfiguration) throws(ToolstackError) -> DiskImage {
+  private static func open(_ disk: DiskConfiguration) throws(ToolstackError) -> any BlockStorage {
+    if disk.format == .qcow2 { return try ImageServer.open(disk) }
     do {
       return try DiskImage(path: disk.target, readOnly: disk.readOnly, discard: disk.discard)
     } catch {
