@@ -44,9 +44,9 @@ public final class Elaborator {
     return intern(.symbol(index), width: width(sort), isBit: sort.kind == .bit)
   }
 
-  /// The value, reduced to the sort's width.
+  /// The value, reduced to those that the sort has.
   public func constant(_ value: UInt64, _ sort: Sort) -> TermID {
-    constant(value, width: width(sort), isBit: sort.kind == .bit)
+    constant(value & scope.mask(of: sort), width: width(sort), isBit: sort.kind == .bit)
   }
 
   public func constant(_ value: UInt64, width: Int, isBit: Bool = false) -> TermID {

@@ -66,6 +66,7 @@ public final class Evaluation {
 
   private func compute(_ node: Node) -> TermID {
     let e = elaborator
+    if e.scope.isZero(node.sort) { return e.constant(0, node.sort) }
     func operand(_ index: Int) -> TermID { value(of: node.operands[index]) }
     switch node.operation {
     case .constant(let value): return e.constant(value, node.sort)

@@ -58,6 +58,14 @@ public struct Sort: Hashable, Sendable {
     count == 0 ? 64 : max(1, 64 - (count - 1).leadingZeroBitCount)
   }
 
+  /// Whether it has as many values at every scope.
+  var isFixed: Bool {
+    switch kind {
+    case .bit, .choice: true
+    case .word, .identity: false
+    }
+  }
+
   /// A value of this sort in words that a person reads.
   public func describe(_ value: UInt64) -> String {
     switch kind {
@@ -128,4 +136,10 @@ public struct Scope: Sendable, Hashable, Codable {
 
   /// Bits of a value of `sort` in this scope.
   public func bits(of sort: Sort) -> Int { Sort.bits(for: count(of: sort)) }
+
+  /// Whether `sort` is a word that has one value in this scope: whatever is computed of it, is 0. It has a bit all the same.
+  public func isZero(_ sort: Sort) -> Bool { sort.kind == .word && count(of: sort) == 1 }
+
+  /// The bits that a value of `sort` may have in this scope: arithmetic of words is modulo one more.
+  public func mask(of sort: Sort) -> UInt64 { isZero(sort) ? 0 : Logic.mask(bits(of: sort)) }
 }

@@ -21,8 +21,8 @@ struct PackedLayout {
     let written = Set(layout.specification.actions.flatMap { $0.next.keys })
     constants = layout.specification.components.indices.map { index in
       guard case .value(let value) = layout.specification.components[index].initial else { return nil }
-      guard let place = layout.places[index], !written.contains(index) else { return nil }
-      return value & mask(place.bits)
+      guard layout.places[index] != nil, !written.contains(index) else { return nil }
+      return value & layout.scope.mask(of: layout.specification.components[index].sort)
     }
     var slots = [PackedSlot](repeating: PackedSlot(word: 0, shift: 0, mask: 0), count: layout.count)
     var registers: [Int] = []

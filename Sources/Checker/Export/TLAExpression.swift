@@ -150,7 +150,7 @@ struct TLAExpression {
     case .bitXor: return try bitwise("BitXor", node)
     case .resize:
       let operand = try text(node.operands[0])
-      return writer.scope.bits(of: node.operands[0].sort) > writer.scope.bits(of: node.sort)
+      return writer.scope.mask(of: node.operands[0].sort) > writer.scope.mask(of: node.sort)
         ? "(\(operand) % \(modulus(node)))" : operand
     case .ifThenElse:
       let (c, a, b) = (try text(node.operands[0]), try text(node.operands[1]), try text(node.operands[2]))
@@ -158,7 +158,7 @@ struct TLAExpression {
     }
   }
 
-  private func modulus(_ node: Node) -> UInt64 { 1 << UInt64(writer.scope.bits(of: node.sort)) }
+  private func modulus(_ node: Node) -> UInt64 { writer.scope.mask(of: node.sort) &+ 1 }
 
   private mutating func binary(_ symbol: String, _ node: Node) throws(SpecificationError) -> String {
     let (a, b) = (try text(node.operands[0]), try text(node.operands[1]))

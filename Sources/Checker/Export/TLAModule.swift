@@ -76,8 +76,7 @@ struct TLAWriter {
 
   /// A value of a sort, reduced to its size as in an exploration.
   func constant(_ value: UInt64, _ sort: Sort) -> String {
-    let bits = scope.bits(of: sort)
-    let value = bits < 64 ? value & (1 << UInt64(bits) - 1) : value
+    let value = value & scope.mask(of: sort)
     switch sort.kind {
     case .bit: return value == 0 ? "FALSE" : "TRUE"
     case .word, .identity: return "\(value)"

@@ -94,7 +94,7 @@ private struct Frame {
 
   private func compute(_ node: Node) -> UInt64 {
     func operand(_ index: Int) -> UInt64 { value(node.operands[index]) }
-    func reduced(_ value: UInt64) -> UInt64 { value & mask(layout.scope.bits(of: node.sort)) }
+    func reduced(_ value: UInt64) -> UInt64 { value & layout.scope.mask(of: node.sort) }
     switch node.operation {
     case .constant(let value): return reduced(value)
     case .maximum: return reduced(.max)

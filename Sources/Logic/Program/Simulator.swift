@@ -46,7 +46,9 @@ public final class Simulator {
     for (component, place) in zip(layout.specification.components, layout.places) {
       guard let place else { continue }
       var value: UInt64 = 0
-      if case .value(let declared) = component.initial { value = declared & mask(place.bits) }
+      if case .value(let declared) = component.initial {
+        value = declared & layout.scope.mask(of: component.sort)
+      }
       for register in place.base..<place.base + place.count where r[register] != value { r[register] = value }
     }
   }

@@ -75,12 +75,16 @@ public struct StateLayout: Sendable {
       largest: scope.count(of: component.sort) &- 1, bits: scope.bits(of: component.sort))
   }
 
-  /// Arithmetic needs sorts of 2ⁿ values; a name must be one that its sort has.
+  /// Arithmetic needs sorts of 2ⁿ values; a name must be one that its sort has, and named cases are all there at any scope.
   private static func check(_ specification: Specification, _ scope: Scope) throws(SpecificationError) {
     func check(_ value: UInt64, _ sort: Sort) throws(SpecificationError) {
       let count = scope.count(of: sort)
       if sort.kind == .word, count & (count &- 1) != 0 {
         throw SpecificationError("\(sort.name): a word has 2ⁿ values, and scope \(scope.name) says \(count)")
+      }
+      if sort.isFixed, count != sort.realCount {
+        throw SpecificationError(
+          "\(sort.name) always has its \(sort.realCount) values, and scope \(scope.name) says \(count)")
       }
       if sort.kind == .identity, value > count &- 1 {
         throw SpecificationError(
@@ -91,6 +95,9 @@ public struct StateLayout: Sendable {
     for component in specification.components {
       for sort in component.keys + [component.sort] { try check(0, sort) }
       if case .value(let value) = component.initial { try check(value, component.sort) }
+    }
+    for action in specification.actions {
+      for parameter in action.parameters { try check(0, parameter.sort) }
     }
     for node in specification.nodes {
       if case .constant(let value) = node.operation { try check(value, node.sort) }
@@ -125,7 +132,7 @@ public struct StateLayout: Sendable {
     for (component, place) in zip(specification.components, places) {
       guard let place, case .value(let value) = component.initial else { continue }
       for register in place.base..<place.base + place.count {
-        registers[register] = value & mask(place.bits)
+        registers[register] = value & scope.mask(of: component.sort)
       }
     }
     return registers
