@@ -240,4 +240,24 @@ private final class Bench {
     #expect(bench.log.track(.video, 0..<0))
     #expect(bench.write(9) && bench.report(.video) == nil)
   }
+
+  @Test("knows nothing of an entry that maps nothing") func nothingMapped() {
+    let bench = Bench()
+    #expect(!bench.log.fault(ShadowEntryIndex(9)) && bench.words[9] == 0)
+  }
+
+  @Test("takes an entry away that it can neither follow nor count, and reports its frame")
+  func uncounted() {
+    let bench = Bench()
+    for index in 0..<3 as Range<UInt32> { bench.map(index, 5) }
+    for _ in 0..<Int(UInt16.max) { #expect(bench.log.mapUnknown(GuestFrame(5))) }
+    #expect(bench.write(2))
+    #expect(bench.log.track(.video, 4..<8))
+    #expect(bench.words[2] == 0 && bench.words[0] != 0 && bench.words[1] != 0)
+    #expect(bench.report(.video) == [4, 5, 6, 7])
+    #expect(!bench.write(2) && !bench.map(2, 5))
+    bench.log.unmapUnknown(GuestFrame(5))
+    #expect(bench.map(2, 5) && bench.write(2))
+    #expect(bench.report(.video) == [5])
+  }
 }

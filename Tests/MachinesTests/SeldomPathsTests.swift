@@ -75,6 +75,7 @@ private final class VastFrames: FrameOwnership, FrameMemory {
     memory.release(frame)
     #expect(memory.decrease(one, frame) == .okay)
     #expect(EventHost().ports.isReady(0, of: DomainID(9)) == false)
+    #expect(GrantHost().tables.handleCount(of: DomainID(9)) == 0)
   }
 
   @Test("a controller does not begin outside its bounds")
@@ -109,6 +110,11 @@ private final class VastFrames: FrameOwnership, FrameMemory {
     #expect(!reach.maps && !reach.writes && !reach.isLeaving)
     #expect(host.machine.snapshot(MachineFrame(3), slot: 1) == nil)
     #expect(host.machine.fixup(MachineFrame(3), second: false) == nil)
+    #expect(host.machine.page(of: MachineFrame(50), level: 0) == nil)
+    #expect(host.machine.linkCount(MachineFrame(50), level: 0) == 0)
+    let own = ShadowTableEntry(rawValue: EntryBits.present)
+    host.machine.reserve(PagingLimits.reservedSlots.lowerBound, own, in: MachineFrame(1 << 40))
+    #expect(host.machine.imbalance() == nil)
   }
 
   @Test("a frame that 4,608 entries map leaves them all, in two batches")
@@ -145,6 +151,43 @@ private final class VastFrames: FrameOwnership, FrameMemory {
       #expect(host.access(VirtualAddress(UInt64(table) << 21 | 1 << 12)) == .done(MachineFrame(50)))
     }
     #expect(host.machine.linkCount(MachineFrame(3), level: 0) == PagingLimits.linkCount)
+    #expect(host.machine.imbalance() == nil && host.problems.isEmpty)
+  }
+
+  @Test("a root that is left gives up nine full tables, in two batches")
+  func manyTables() {
+    let host = ShadowHost(.few, pageCount: 24)
+    for table in 0..<2 as Range<UInt64> { host.write(table, 0, table + 1) }
+    for leaf in 0..<9 {
+      host.write(2, leaf, UInt64(33 + leaf))
+      for slot in 0..<512 { host.write(UInt64(33 + leaf), slot, 50) }
+    }
+    host.load(0)
+    for page in 0..<9 * 512 { _ = host.access(VirtualAddress(UInt64(page) << 12)) }
+    #expect((0..<9).allSatisfy { host.machine.isTable(MachineFrame(UInt64(33 + $0))) })
+    let before = host.batches
+    #expect(host.load(60) == .okay)
+    #expect(host.batches - before > 1)
+    #expect((0..<9).allSatisfy { !host.machine.isTable(MachineFrame(UInt64(33 + $0))) })
+    #expect(host.machine.imbalance() == nil && host.problems.isEmpty)
+  }
+
+  @Test("a table that maps itself, put by a device where another is, is no table at the guest's store to it")
+  func writtenByDevice() {
+    let host = ShadowHost(.few)
+    host.makeTables()
+    #expect(host.access(ShadowHost.page(20)) == .done(MachineFrame(20)))
+    host.write(10, 100, 10)
+    // Not by the guest's processors: the shadow still leads to frame 3.
+    let moved = GuestTableEntry(MachineFrame(10), ShadowHost.all)
+    host.tables.store(MachineFrame(2), 0, moved)
+    let address = ShadowHost.page(100)
+    #expect(host.machine.fault(at: address, .write, on: 0) == .resume)
+    #expect(!host.machine.isTable(MachineFrame(10)) && host.machine.imbalance() == nil)
+    // The guest's own write puts it right.
+    host.write(2, 0, 10)
+    #expect(host.access(address, store: moved) == .done(MachineFrame(10)))
+    #expect(host.machine.isOutOfSync(MachineFrame(10)))
     #expect(host.machine.imbalance() == nil && host.problems.isEmpty)
   }
 }

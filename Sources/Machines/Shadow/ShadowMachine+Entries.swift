@@ -50,9 +50,8 @@ extension ShadowMachine {
     guard !self[entry].isPresent else { return }
     word(entry).pointee = value.rawValue | word(entry).pointee & SoftwareEntryBits.queued
   }
-  /// It is gone with its page. KVM may have made something of it, as of others.
+  /// An entry of the hypervisor's own is gone with its page. KVM may have made something of it, as of others.
   func empty(_ entry: EntryNumber) {
-    guard self[entry].isPresent else { return }
     let isQueued = self[entry].isQueued
     word(entry).pointee &= SoftwareEntryBits.queued
     if !isQueued { enqueue(entry) }

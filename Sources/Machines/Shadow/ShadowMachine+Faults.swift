@@ -164,7 +164,7 @@ extension ShadowMachine {
   /// Takes an entry of a level-1 table over into its shadow.
   /// - Returns: false if it is not any more what it was.
   private func pull(_ table: MachineFrame, _ slot: Int, _ entry: GuestTableEntry, writes: Bool) -> Bool {
-    // Freed meanwhile, if the table was the target.
+    // Freed meanwhile, if the table was the target: a device has written to the table that leads to it.
     guard state(table).pointee.shadow(at: 0) != 0 else { return true }
     let place = number(state(table).pointee.shadow(at: 0), slot)
     // An entry out of sync that gives less than its shadow: what the shadow loses comes first, and before the entry is
