@@ -22,8 +22,6 @@ public final class ServedDisk: BlockStorage, @unchecked Sendable {
     isReadOnly = readOnly
     guard let handle = nbd_create() else { throw Self.failure(path) }
     self.handle = handle
-    // What is read is the guest's from the first byte on: there is nothing that buffers would have to be cleared of.
-    nbd_set_pread_initialize(handle, false)
     let size = nbd_connect_unix(handle, socket) == 0 ? nbd_get_size(handle) : -1
     sectorCount = size < 512 ? 0 : UInt64(size) / 512
     canDiscard = size >= 512 && discard && !readOnly && nbd_can_trim(handle) == 1
@@ -39,24 +37,39 @@ public final class ServedDisk: BlockStorage, @unchecked Sendable {
     DiskImageError(description: "\(path): \(nbd_get_error().map { String(cString: $0) } ?? "no connection")")
   }
 
+  // A request to the server has one buffer, and takes longer than a copy of what is scattered.
+
   public func read(sector: UInt64, into buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
-    transfer(buffers, from: sector) { nbd_pread(handle, $0, $1, $2, 0) == 0 }
+    let whole = Self.makeBuffer(for: buffers)
+    defer { whole.deallocate() }
+    guard let base = whole.baseAddress, nbd_pread(handle, base, whole.count, sector * 512, 0) == 0 else {
+      return false
+    }
+    var offset = 0
+    for buffer in buffers {
+      buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[offset..<offset + buffer.count]))
+      offset += buffer.count
+    }
+    return true
   }
 
   public func write(sector: UInt64, from buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
-    transfer(buffers, from: sector) { nbd_pwrite(handle, $0, $1, $2, 0) == 0 }
+    let whole = Self.makeBuffer(for: buffers)
+    defer { whole.deallocate() }
+    var offset = 0
+    for buffer in buffers {
+      UnsafeMutableRawBufferPointer(rebasing: whole[offset...]).copyMemory(
+        from: UnsafeRawBufferPointer(buffer))
+      offset += buffer.count
+    }
+    guard let base = whole.baseAddress else { return false }
+    return nbd_pwrite(handle, base, whole.count, sector * 512, 0) == 0
   }
 
-  private func transfer(
-    _ buffers: [UnsafeMutableRawBufferPointer], from sector: UInt64,
-    _ call: (UnsafeMutableRawPointer, Int, UInt64) -> Bool
-  ) -> Bool {
-    var offset = sector * 512
-    for buffer in buffers {
-      guard let base = buffer.baseAddress, call(base, buffer.count, offset) else { return false }
-      offset += UInt64(buffer.count)
-    }
-    return true
+  private static func makeBuffer(for buffers: [UnsafeMutableRawBufferPointer])
+    -> UnsafeMutableRawBufferPointer
+  {
+    .allocate(byteCount: buffers.reduce(0) { $0 + $1.count }, alignment: 16)
   }
 
   public func flush() -> Bool { nbd_flush(handle, 0) == 0 }
