@@ -74,7 +74,7 @@ private final class Reader: NSObject, XMLParserDelegate {
   @Test("has the phases' diagram, and the bug's steps as a table") func pictures() throws {
     let reader = try #require(Reader(try page { Bakery() }.html))
     #expect(reader.elements["svg"] == 1)
-    #expect(reader.text.contains("places.phase"))
+    #expect(reader.text.contains("places.phase") && reader.text.contains("3 moves"))
     let specification = try Bakery().trace()
     let diagram = try #require(try CaseDiagram.all(of: specification, scope: .small).first)
     #expect(diagram.cases == ["idle", "waiting", "inside"] && diagram.initial == 0 && diagram.isWhole)

@@ -4,7 +4,8 @@ import Foundation
 
 extension CaseDiagram {
   /// The diagram as an SVG element for a page: cases on an ellipse, moves as numbered arrows. Colours are the page's.
-  func svg(id: String) -> String {
+  /// - Parameter id: of the element that draws the arrows' heads, one of its own in a page.
+  public func svg(id: String) -> String {
     let size = (width: 400.0, height: cases.count > 4 ? 330.0 : cases.count > 2 ? 270.0 : 130.0)
     let places = cases.indices.map { place(of: $0, size) }
     let boxes = cases.map { 7.4 * Double($0.count) / 2 + 10 }
@@ -17,8 +18,14 @@ extension CaseDiagram {
       return (index == initial ? rectangle(4, "start") : "") + rectangle(0, "case")
         + "<text x=\"\(x.short)\" y=\"\((y + 4.5).short)\">\(cases[index].html)</text>"
     }
+    var badges: [Point] = []
     let arrows = edges.enumerated().map { number, edge in
-      arrow(number + 1, edge, places[edge.from], places[edge.to], boxes[edge.from], boxes[edge.to], id)
+      let curve = Curve(from: places[edge.from], boxes[edge.from], to: places[edge.to], boxes[edge.to])
+      // Where the curve is at about half its way, and not everything is in the middle of the picture.
+      let ways = [0.42, 0.5, 0.34, 0.58, 0.27, 0.66, 0.73].map { edge.from < edge.to ? $0 : 1 - $0 }
+      let badge = ways.map(curve.point).max { Self.room(at: $0, badges) < Self.room(at: $1, badges) }
+      badges.append(badge ?? curve.middle)
+      return arrow(number + 1, edge, curve, badges[number], id)
     }
     let description = "\(cases.count) cases of \(component), \(edges.count) moves between them"
     return
@@ -27,8 +34,6 @@ extension CaseDiagram {
       + " orient=\"auto-start-reverse\"><path d=\"M0 0L8 4L0 8z\"/></marker></defs>"
       + arrows.map(\.line).joined() + nodes.joined() + arrows.map(\.badge).joined() + "</svg>"
   }
-
-  private typealias Point = (x: Double, y: Double)
 
   /// The first case is on the left, the others follow clockwise.
   private func place(of index: Int, _ size: (width: Double, height: Double)) -> Point {
@@ -40,28 +45,49 @@ extension CaseDiagram {
     )
   }
 
-  /// A curve that leaves room for the one in the other direction, and its number on it.
-  private func arrow(
-    _ number: Int, _ edge: Edge, _ a: Point, _ b: Point, _ halfA: Double, _ halfB: Double, _ id: String
-  ) -> (line: String, badge: String) {
-    let (dx, dy) = (b.x - a.x, b.y - a.y)
-    let length = max(1, (dx * dx + dy * dy).squareRoot())
-    let bend = min(34, length * 0.22)
-    let middle: Point = ((a.x + b.x) / 2 - dy / length * bend, (a.y + b.y) / 2 + dx / length * bend)
-    let (start, end) = (Self.border(a, middle, halfA), Self.border(b, middle, halfB))
-    // Where the curve is at half its way, and not everything is in the middle of the picture.
-    let t = edge.from < edge.to ? 0.42 : 0.58
-    let badge: Point = (
-      (1 - t) * (1 - t) * start.x + 2 * t * (1 - t) * middle.x + t * t * end.x,
-      (1 - t) * (1 - t) * start.y + 2 * t * (1 - t) * middle.y + t * t * end.y
-    )
+  /// How far a number would be from its nearest neighbour, or far enough.
+  private static func room(at point: Point, _ others: [Point]) -> Double {
+    others.reduce(20) { nearest, other in
+      let (dx, dy) = (other.x - point.x, other.y - point.y)
+      return min(nearest, (dx * dx + dy * dy).squareRoot())
+    }
+  }
+
+  private func arrow(_ number: Int, _ edge: Edge, _ curve: Curve, _ badge: Point, _ id: String) -> (
+    line: String, badge: String
+  ) {
     let title = "\(cases[edge.from]) → \(cases[edge.to]): \(edge.actions.joined(separator: ", "))".html
     return (
-      "<path class=\"move\" marker-end=\"url(#\(id))\" d=\"M\(start.x.short) \(start.y.short)Q\(middle.x.short)"
-        + " \(middle.y.short) \(end.x.short) \(end.y.short)\"><title>\(title)</title></path>",
+      "<path class=\"move\" marker-end=\"url(#\(id))\" d=\"M\(curve.start.x.short) \(curve.start.y.short)"
+        + "Q\(curve.middle.x.short) \(curve.middle.y.short) \(curve.end.x.short) \(curve.end.y.short)\">"
+        + "<title>\(title)</title></path>",
       "<g class=\"badge\"><title>\(title)</title><circle cx=\"\(badge.x.short)\" cy=\"\(badge.y.short)\" r=\"8\"/>"
         + "<text x=\"\(badge.x.short)\" y=\"\((badge.y + 3.5).short)\">\(number)</text></g>"
     )
+  }
+}
+
+private typealias Point = (x: Double, y: Double)
+
+/// A way from one box to another that leaves room for the one in the other direction.
+private struct Curve {
+  let start: Point
+  /// What the curve bends towards.
+  let middle: Point
+  let end: Point
+
+  init(from a: Point, _ halfA: Double, to b: Point, _ halfB: Double) {
+    let (dx, dy) = (b.x - a.x, b.y - a.y)
+    let length = max(1, (dx * dx + dy * dy).squareRoot())
+    let bend = min(34, length * 0.22)
+    middle = ((a.x + b.x) / 2 - dy / length * bend, (a.y + b.y) / 2 + dx / length * bend)
+    (start, end) = (Self.border(a, middle, halfA), Self.border(b, middle, halfB))
+  }
+
+  /// The point at a part of the way, from 0 to 1.
+  func point(_ t: Double) -> Point {
+    let (a, b, c) = ((1 - t) * (1 - t), 2 * t * (1 - t), t * t)
+    return (a * start.x + b * middle.x + c * end.x, a * start.y + b * middle.y + c * end.y)
   }
 
   /// Where the way from a box's middle towards a point leaves the box.

@@ -3,7 +3,7 @@
 import Logic
 
 /// How a variable with named cases moves between them, and by which actions: the reachable graph, seen through that one
-/// variable (through any entry of it, if it is a table). Computed from an exploration; nothing in it is drawn by hand.
+/// variable (through any entry of it, if it is a table); of a machine that has none, its truth values. Computed from an exploration; nothing in it is drawn by hand.
 public struct CaseDiagram: Sendable, Hashable {
   public struct Edge: Sendable, Hashable {
     public let from: Int
@@ -31,10 +31,15 @@ public struct CaseDiagram: Sendable, Hashable {
   public static func all(
     of specification: Specification, scope: Scope, attempts: Int = 2_000_000, count: Int = 3
   ) throws(SpecificationError) -> [CaseDiagram] {
-    let chosen = specification.components.indices.filter { index in
+    var chosen = specification.components.indices.filter { index in
       let component = specification.components[index]
       guard component.role == .state, case .choice(let cases) = component.sort.kind else { return false }
       return (2...9).contains(cases.count)
+    }
+    if chosen.isEmpty {
+      chosen = specification.components.indices.filter {
+        specification.components[$0].role != .witness && specification.components[$0].sort == .bit
+      }
     }
     guard !chosen.isEmpty else { return [] }
     var moves = try Moves(specification, scope: scope)
@@ -101,7 +106,7 @@ private struct Moves {
 
   func diagram(of index: Int) -> CaseDiagram? {
     let component = specification.components[index]
-    guard case .choice(let names) = component.sort.kind, let moves = found[index] else { return nil }
+    guard let names = component.caseNames, let moves = found[index] else { return nil }
     var occurring = Set(moves.keys.flatMap { [$0.from, $0.to] })
     var first: UInt64?
     if case .value(let value) = component.initial {
@@ -119,6 +124,17 @@ private struct Moves {
       component: component.name, cases: order.map { names[Int($0)] }, initial: first.flatMap { position[$0] },
       edges: edges.sorted { ($0.from, $0.to) < ($1.from, $1.to) }, states: states,
       isWhole: isWhole && states == explorer.stateCount)
+  }
+}
+
+extension Component {
+  /// By value, what a diagram calls it; nil for a number or an identity.
+  fileprivate var caseNames: [String]? {
+    switch sort.kind {
+    case .choice(let names): names
+    case .bit: ["not \(name)", name]
+    case .word, .identity: nil
+    }
   }
 }
 

@@ -8,22 +8,20 @@ extension Page.Machine {
   var section: String {
     let name = verification.machine
     let explored = verification.explored.map {
-      "<li>\($0.states) states, \($0.transitions) transitions at scope <em>\($0.scope.html)</em></li>"
+      "<li>\($0.states.grouped) states, \($0.transitions.grouped) transitions at scope <em>\($0.scope.html)</em></li>"
     }
-    let inTheEnd = verification.liveness.map { result in
-      "<li>\(result.holds ? "" : "NOT ")in the end, in every fair run at scope <em>\(result.scope.html)</em>:"
-        + " \(result.name.html)</li>"
-    }
+    let verdict = verification.holds ? "holds" : "does not hold"
     return """
       <section id="\(name.html)">
-      <h2>\(name.html) <span class="badge-\(verification.holds ? "good" : "bad")">\(verification.holds ? "holds" : "does not hold")</span></h2>
-      <ul class="plain">\((explored + inTheEnd).joined())</ul>
+      <h2>\(name.html) <span class="badge-\(verification.holds ? "good" : "bad")">\(verdict)</span> <a class="top" href="#top">top</a></h2>
+      <ul class="plain">\(explored.joined())</ul>
       \(problems)
       <div class="figures">\(figures)</div>
       <h3>Rules</h3>
       \(rules)
       <h3>Invariants</h3>
       \(matrix)
+      \(inTheEnd)
       \(structure)
       \(mutantTable)
       \(exampleList)
@@ -45,13 +43,24 @@ extension Page.Machine {
   private var figures: String {
     diagrams.enumerated().map { number, diagram in
       let moves = diagram.edges.map { edge in
-        "<li><b>\(diagram.cases[edge.from].html) → \(diagram.cases[edge.to].html)</b> \(edge.actions.joined(separator: ", ").html)</li>"
+        "<li><b>\(diagram.cases[edge.from].html) → \(diagram.cases[edge.to].html)</b>"
+          + " \(edge.actions.joined(separator: ", ").html)</li>"
       }
-      let basis = "\(diagram.isWhole ? "all " : "")\(diagram.states) states"
-      return "<figure>\(diagram.svg(id: "\(verification.machine.html)-\(number)"))"
-        + "<figcaption><code>\(diagram.component.html)</code>, as it moves in \(basis)</figcaption>"
-        + "<details><summary>\(diagram.edges.count) moves</summary><ol>\(moves.joined())</ol></details></figure>"
+      let basis = "\(diagram.isWhole ? "all " : "")\(diagram.states.grouped) states"
+      return "<figure><div>\(diagram.svg(id: "\(verification.machine.html)-\(number)"))"
+        + "<figcaption><code>\(diagram.component.html)</code>, as it moves in \(basis)</figcaption></div>"
+        + "<details open=\"open\"><summary>\(moves.count.of("move"))</summary><ol>\(moves.joined())</ol></details></figure>"
     }.joined(separator: "\n")
+  }
+
+  /// What must come about in every fair run.
+  private var inTheEnd: String {
+    guard !verification.liveness.isEmpty else { return "" }
+    let lines = verification.liveness.map { result in
+      "<li class=\"\(result.holds ? "good" : "bad")\">\(result.name.html)"
+        + " <small>\(result.holds ? "" : "not ")in every fair run at scope <em>\(result.scope.html)</em></small></li>"
+    }
+    return "<h3>In the end</h3>\n<ul class=\"promises\">\(lines.joined())</ul>"
   }
 
   private var rules: String {
@@ -77,7 +86,8 @@ extension Page.Machine {
         + cells.map { "<td>\($0.html)</td>" }.joined() + "</tr>"
     }
     return wide(
-      ["invariant", "rule", "method", "size", "proved", "second solver", "time"], rows)
+      ["invariant", "rule", "method", "size", "proved", "second solver", "time"], rows,
+      style: "matrix invariants")
   }
 
   /// Which action touches what.
@@ -127,13 +137,17 @@ extension Page.Machine {
         "<tr class=\"\(style)\"><th title=\"\(verdict.change.html)\">\(verdict.name.html)</th><td>\(fate.html)</td><td>\(depth)</td>"
         + "<td>\(String(format: "%.0f ms", verdict.seconds * 1000))</td></tr>"
     }
-    let sum =
-      "\(mutants.verdicts.count) mutants: \(mutants.killed) killed, \(mutants.equivalent) equivalent, "
-      + "\(mutants.survivors.count) not accounted for"
-    return "<h3>Mutants</h3>\n<p>\(sum). What kills most of them:</p>\n"
+    let parts = [
+      ("good", mutants.killed, "killed"), ("some", mutants.equivalent, "equivalent"),
+      ("bad", mutants.survivors.count, "not accounted for"),
+    ]
+    let split = parts.map { style, count, _ in "<i class=\"\(style)\" style=\"flex:\(count)\"></i>" }.joined()
+    let sum = parts.map { _, count, fate in "\(count) \(fate)" }.joined(separator: ", ")
+    return "<h3>Mutants</h3>\n<div class=\"split\">\(split)</div>\n"
+      + "<p>\(mutants.verdicts.count.of("mutant")): \(sum). What kills most of them:</p>\n"
       + "<div class=\"wide\"><table class=\"bars\">\(bars.joined())</table></div>\n"
       + "<details><summary>All of them, with killer, depth and time</summary>"
-      + wide(["mutant", "killer", "depth", "time"], rows) + "</details>"
+      + wide(["mutant", "killer", "depth", "time"], rows, style: "matrix mutants") + "</details>"
   }
 
   private static func fate(of verdict: MutantVerdict) -> (fate: String, depth: String, style: String) {
@@ -152,11 +166,24 @@ extension Page.Machine {
   /// What bugs that were real look like when they are caught.
   private var exampleList: String {
     guard !examples.isEmpty else { return "" }
-    let items = examples.map { example in
-      "<details><summary><b>\(example.mutant.name.html)</b> \(example.mutant.advisory.html)"
-        + " <small>\(example.counterexample.steps.count) steps</small></summary>"
+    // One is shown, for the others to be looked at: one of many steps says most, one of too many nothing.
+    let lengths = examples.map(\.counterexample.steps.count)
+    let shown = lengths.indices.filter { lengths[$0] <= 8 }.max { lengths[$0] < lengths[$1] }
+    let items = examples.enumerated().map { number, example in
+      let (name, advisory) = (example.mutant.name, example.mutant.advisory)
+      return "<details\(number == shown ? " open=\"open\"" : "")><summary><b>\(name.html)</b>"
+        + (name.contains(advisory) ? "" : " \(advisory.html)")
+        + " <small>\(lengths[number].of("step"))</small></summary>"
         + "<p>\(example.mutant.mechanism.html)</p>\(example.counterexample.html)</details>"
     }
     return "<h3>Known bugs, and how they show</h3>\n" + items.joined(separator: "\n")
   }
+}
+
+extension Int {
+  /// With commas between thousands.
+  var grouped: String { formatted(.number.locale(Locale(identifier: "en"))) }
+
+  /// So many of something: "1 step", "2 steps".
+  fileprivate func of(_ thing: String) -> String { "\(grouped) \(thing)\(self == 1 ? "" : "s")" }
 }

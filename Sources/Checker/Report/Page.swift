@@ -55,7 +55,7 @@ public struct Page: Sendable {
       </head>
       <body>
       <main>
-      <h1>Lockstep: what is proved</h1>
+      <h1 id="top">Lockstep: what is proved</h1>
       \(summary)
       \(overview)
       \(sections)
@@ -85,10 +85,11 @@ public struct Page: Sendable {
       tile(
         "\(theorems.count { $0.method == .induction })", "of \(theorems.count) invariants proved at real size"
       ),
-      tile("\(obligations)", "obligations, \(confirmed) confirmed by a second solver"),
-      tile(states.formatted(.number.locale(Locale(identifier: "en"))), "states explored"),
+      tile(obligations.grouped, "obligations, \(confirmed.grouped) confirmed by a second solver"),
+      tile(states.grouped, "states explored"),
       verdicts.isEmpty
-        ? "" : tile("\(verdicts.count(where: \.passes))", "of \(verdicts.count) mutants accounted for"),
+        ? ""
+        : tile(verdicts.count(where: \.passes).grouped, "of \(verdicts.count.grouped) mutants accounted for"),
       tile(String(format: "%.0f s", seconds), "for all of this"),
     ]
     return
@@ -106,9 +107,9 @@ public struct Page: Sendable {
       return
         "<a class=\"row\" href=\"#\(name)\"><span>\(name)</span><span class=\"cells\">\(cells.joined())</span></a>"
     }
-    return
-      "<nav>\(rows.joined(separator: "\n"))</nav>\n<p class=\"key\"><i class=\"good\"></i> proved at real size"
-      + " <i class=\"some\"></i> explored only <i class=\"bad\"></i> open or violated</p>"
+    let key = [("good", "proved at real size"), ("some", "explored only"), ("bad", "open or violated")]
+      .map { "<span><i class=\"\($0)\"></i> \($1)</span>" }
+    return "<nav>\(rows.joined(separator: "\n"))</nav>\n<p class=\"key\">\(key.joined(separator: " "))</p>"
   }
 }
 
