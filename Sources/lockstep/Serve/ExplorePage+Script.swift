@@ -55,7 +55,8 @@ extension ExplorePage {
         if (wanted && shown.length === 0) continue;
         if (all.length === 0) { list.append(make("div", name, "impossible")); continue; }
         const group = make("details");
-        group.open = opened.has(name) || wanted !== "" || all.length <= 6;
+        const isShort = all.length <= 6 && all.some(item => item.changes.length);
+        group.open = opened.has(name) || wanted !== "" || isShort;
         group.addEventListener("toggle", () => group.open ? opened.add(name) : opened.delete(name));
         group.append(make("summary", `${name} (${shown.length})`));
         for (const item of shown) {

@@ -91,9 +91,9 @@ enum ExplorePage {
     #actions small, #trail small { display: block; }
     #actions button.still { color: var(--faint); }
     #actions .impossible { color: var(--faint); }
-    table { border-collapse: collapse; width: 100%; }
+    table { border-collapse: collapse; width: 100%; table-layout: fixed; }
     td { padding: .12rem .5rem .12rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-    td:first-child { color: var(--faint); white-space: nowrap; }
+    td:first-child { color: var(--faint); width: 46%; }
     tr.changed td { background: var(--mark); } tr.changed td:first-child { color: inherit; }
     ul { list-style: none; padding: 0; margin: 0; } li { padding: .1rem 0; }
     .holds::before { content: "✓ "; color: var(--good); } .fails::before { content: "✗ "; color: var(--bad); }
