@@ -49,84 +49,131 @@ struct Redundancy {
 }
 
 /// What an action instance reads and writes, by register of the state.
-private struct Footprint {
-  /// How a register is written.
-  private enum Change: Equatable {
-    case constant(UInt64)
-    case other
-  }
-
-  private let elaborator: Elaborator
-  private let layout: StateLayout
-  private var reads: Set<Int> = []
-  private var changes: [Int: Change] = [:]
+private final class Footprint {
+  private var reads: RegisterSet
+  /// Written, by whatever value.
+  private var changed: RegisterSet
   /// Written whenever the instance changes anything.
-  private var always: Set<Int> = []
-  private var seen: Set<TermID> = []
+  private var always: RegisterSet
+  /// Of registers that are written: the constant, if it is always the same.
+  private var constants: [Int: UInt64] = [:]
 
   init(_ plan: InstancePlan, _ elaborator: Elaborator, _ layout: StateLayout) {
-    self.elaborator = elaborator
-    self.layout = layout
+    let none = RegisterSet(count: layout.count)
+    (reads, changed, always) = (none, none, none)
+    var reader = Reader(elaborator, layout)
     let known = Set(plan.guards + plan.changes)
-    for condition in known { read(condition) }
+    for condition in known { reader.read(condition, into: &reads) }
     for write in plan.writes {
-      read(write.condition)
+      reader.read(write.condition, into: &reads)
       let isSure = elaborator.conjuncts(of: write.condition).allSatisfy(known.contains)
       switch write.kind {
-      case .scalar(let value): note(value, at: registers(of: write.component, []), isSure)
+      case .scalar(let value): note(value, at: reader.registers(of: write.component, []), isSure, &reader)
       case .entry(let keys, let value):
-        for key in keys { read(key) }
-        note(value, at: registers(of: write.component, keys), isSure)
+        for key in keys { reader.read(key, into: &reads) }
+        note(value, at: reader.registers(of: write.component, keys), isSure, &reader)
       case .table(let node):
         for keys in elaborator.tuples(of: elaborator.specification.components[write.component].keys) {
-          note(plan.evaluation.entry(of: node, keys), at: registers(of: write.component, keys), false)
+          let value = plan.evaluation.entry(of: node, keys)
+          note(value, at: reader.registers(of: write.component, keys), false, &reader)
         }
       }
     }
   }
 
-  private mutating func read(_ term: TermID) {
-    guard seen.insert(term).inserted else { return }
-    let item = elaborator[term]
-    switch item.operation {
-    case .scalar(_, let component): reads.formUnion(registers(of: component, []))
-    case .entry(_, let component): reads.formUnion(registers(of: component, item.operands))
-    default: break
-    }
-    for operand in item.operands { read(operand) }
-  }
-
-  private mutating func note(_ value: TermID, at registers: [Int], _ isSure: Bool) {
-    read(value)
-    let change = elaborator.constantValue(value).map(Change.constant) ?? .other
+  private func note(_ value: TermID, at registers: Range<Int>, _ isSure: Bool, _ reader: inout Reader) {
+    reader.read(value, into: &reads)
+    let constant = reader.elaborator.constantValue(value)
     for register in registers {
-      changes[register] = changes[register].map { $0 == change ? $0 : .other } ?? change
-      if isSure, registers.count == 1 { always.insert(register) }
+      if !changed.contains(register) || constants[register] == constant {
+        constants[register] = constant
+      } else {
+        constants[register] = nil
+      }
+      changed.insert(register)
     }
-  }
-
-  /// The registers that an entry may be: one if all its keys are constants.
-  private func registers(of component: Int, _ keys: [TermID]) -> [Int] {
-    guard let place = layout.places[component] else { return [] }
-    let constants = keys.compactMap { elaborator.constantValue($0) }
-    if constants.count == keys.count, let register = layout.register(component, constants) {
-      return [register]
-    }
-    return Array(place.base..<place.base + place.count)
+    if isSure, registers.count == 1 { always.insert(registers.lowerBound) }
   }
 
   /// Whether whatever the other did is gone, and made no difference.
   func overwrites(_ other: Footprint) -> Bool {
-    other.changes.keys.allSatisfy { always.contains($0) && !reads.contains($0) }
+    other.changed.isSubset(of: always) && other.changed.isDisjoint(with: reads)
   }
 
   /// Whether the order of the two makes no difference, and neither makes the other possible or impossible.
   func commutes(with other: Footprint) -> Bool {
-    for (register, change) in changes {
-      if other.reads.contains(register) { return false }
-      guard let theirs = other.changes[register] else { continue }
-      guard case .constant = change, change == theirs else { return false }
+    changed.isDisjoint(with: other.reads) && other.changed.isDisjoint(with: reads)
+      && changed.allSatisfy(in: other.changed) {
+        guard let constant = constants[$0] else { return false }
+        return constant == other.constants[$0]
+      }
+  }
+}
+
+/// Finds the registers that an instance's terms read.
+private struct Reader {
+  let elaborator: Elaborator
+  private let layout: StateLayout
+  private var seen: Set<TermID> = []
+
+  init(_ elaborator: Elaborator, _ layout: StateLayout) {
+    self.elaborator = elaborator
+    self.layout = layout
+  }
+
+  mutating func read(_ term: TermID, into reads: inout RegisterSet) {
+    guard seen.insert(term).inserted else { return }
+    let item = elaborator[term]
+    switch item.operation {
+    case .scalar(_, let component): reads.insert(registers(of: component, []))
+    case .entry(_, let component): reads.insert(registers(of: component, item.operands))
+    default: break
     }
-    return other.changes.keys.allSatisfy { !reads.contains($0) }
+    for operand in item.operands { read(operand, into: &reads) }
+  }
+
+  /// The registers that an entry may be: one if all its keys are constants.
+  func registers(of component: Int, _ keys: [TermID]) -> Range<Int> {
+    guard let place = layout.places[component] else { return 0..<0 }
+    let constants = keys.compactMap { elaborator.constantValue($0) }
+    if constants.count == keys.count, let register = layout.register(component, constants) {
+      return register..<register + 1
+    }
+    return place.base..<place.base + place.count
+  }
+}
+
+/// A set of registers of the state, a bit each.
+private struct RegisterSet {
+  private var words: [UInt64]
+
+  init(count: Int) { words = [UInt64](repeating: 0, count: (count + 63) / 64) }
+
+  mutating func insert(_ register: Int) { words[register / 64] |= 1 << UInt64(register % 64) }
+
+  mutating func insert(_ registers: Range<Int>) {
+    for register in registers { insert(register) }
+  }
+
+  func contains(_ register: Int) -> Bool { words[register / 64] >> UInt64(register % 64) & 1 != 0 }
+
+  func isDisjoint(with other: RegisterSet) -> Bool {
+    words.indices.allSatisfy { words[$0] & other.words[$0] == 0 }
+  }
+
+  func isSubset(of other: RegisterSet) -> Bool {
+    words.indices.allSatisfy { words[$0] & ~other.words[$0] == 0 }
+  }
+
+  /// Whether something holds of all registers that are in both sets.
+  func allSatisfy(in other: RegisterSet, _ condition: (Int) -> Bool) -> Bool {
+    words.indices.allSatisfy { word in
+      var rest = words[word] & other.words[word]
+      while rest != 0 {
+        if !condition(word * 64 + rest.trailingZeroBitCount) { return false }
+        rest &= rest - 1
+      }
+      return true
+    }
   }
 }
