@@ -16,6 +16,15 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
     + ShadowBug.allCases.map(shadow)
     + HostMemoryBug.allCases.map(hostMemories) + selfBalloons + dirtyLogs
 
+  /// Explores at one scope after the other, up to the one at which something is found.
+  private static func untilFound<Scope>(_ scopes: [Scope], _ explore: (Scope) -> ExhaustiveReport)
+    -> [ExhaustiveReport]
+  {
+    var reports: [ExhaustiveReport] = []
+    for scope in scopes where reports.last?.divergence == nil { reports.append(explore(scope)) }
+    return reports
+  }
+
   private static let rings = [
     ring(PlantedBackSide<0>.self, .unboundedProducer), ring(PlantedBackSide<1>.self, .boundWithoutUnanswered),
     ring(PlantedBackSide<2>.self, .eventOffByOne), ring(PlantedBackSide<3>.self, .missedFence),
@@ -39,11 +48,7 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
 
   private static func dirtyLog<Side: DirtyLogSide>(_ side: Side.Type, _ bug: DirtyLogBug) -> PlantedBug {
     PlantedBug(description: "DirtyLog, \(bug)", trial: .dirtyLog(side)) {
-      var reports: [ExhaustiveReport] = []
-      for scope in DirtyLogExplorationScope.all where reports.last?.divergence == nil {
-        reports.append(DirtyLogExploration(side, scope).run(countsReachable: false))
-      }
-      return reports
+      untilFound(DirtyLogExplorationScope.all) { DirtyLogExploration(side, $0).run(countsReachable: false) }
     }
   }
 
@@ -64,13 +69,13 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
 
   private static func ring<Side: RingSide>(_ side: Side.Type, _ bug: RingBug) -> PlantedBug {
     PlantedBug(description: "Ring, \(bug)", trial: .ring(side)) {
-      [true, false].map { RingExploration(side, slots: 2, hostile: $0).run(countsReachable: false) }
+      untilFound([true, false]) { RingExploration(side, slots: 2, hostile: $0).run(countsReachable: false) }
     }
   }
 
   private static func stream<Side: StreamSide>(_ side: Side.Type, _ bug: StreamBug) -> PlantedBug {
     PlantedBug(description: "Stream, \(bug)", trial: .stream(side)) {
-      [true, false].map { StreamExploration(side, size: 2, hostile: $0).run(countsReachable: false) }
+      untilFound([true, false]) { StreamExploration(side, size: 2, hostile: $0).run(countsReachable: false) }
     }
   }
 
@@ -82,31 +87,19 @@ public struct PlantedBug: Sendable, CustomStringConvertible {
 
   private static func hostMemories(_ bug: HostMemoryBug) -> PlantedBug {
     PlantedBug(description: "Balloon, \(bug)", trial: .hostMemory(bug.maker)) {
-      var reports: [ExhaustiveReport] = []
-      for scope in HostMemoryScope.all where reports.last?.divergence == nil {
-        reports.append(HostMemoryExploration(scope, bug.maker).run())
-      }
-      return reports
+      untilFound(HostMemoryScope.all) { HostMemoryExploration($0, bug.maker).run() }
     }
   }
 
   private static func events(_ bug: EventBug) -> PlantedBug {
     PlantedBug(description: "EventChannels, \(bug)", trial: .eventChannels(bug.maker)) {
-      var reports: [ExhaustiveReport] = []
-      for scope in EventsExplorationScope.all where reports.last?.divergence == nil {
-        reports.append(EventsExploration(scope, bug.maker).run())
-      }
-      return reports
+      untilFound(EventsExplorationScope.all) { EventsExploration($0, bug.maker).run() }
     }
   }
 
   private static func shadow(_ bug: ShadowBug) -> PlantedBug {
     PlantedBug(description: "Shadow, \(bug)", trial: .shadow(bug.maker)) {
-      var reports: [ExhaustiveReport] = []
-      for scope in ShadowExplorationScope.all where reports.last?.divergence == nil {
-        reports.append(ShadowExploration(scope, bug.maker).run())
-      }
-      return reports
+      untilFound(ShadowExplorationScope.all) { ShadowExploration($0, bug.maker).run() }
     }
   }
 }

@@ -28,7 +28,7 @@ public struct SecondSolver: Sendable {
 
   /// Its answers to questions in SMT-LIB 2, in their order; a few at a time go to one process.
   public func answers(
-    to questions: [String], milliseconds: Int = 10_000, threads: Int = 2, batch: Int = 12
+    to questions: [String], milliseconds: Int = 30_000, threads: Int = 2, batch: Int = 12
   ) -> [Satisfiability] {
     let starts = Array(stride(from: 0, to: questions.count, by: batch))
     let parts = Workers.map(starts.count, threads: threads, prepare: {}) {

@@ -35,7 +35,8 @@ struct ActionCompilation {
     writes = WriteList(of: action, arguments, compiler.elaborator, evaluation, before: before).writes
   }
 
-  func compile() -> ProgramSet.Program {
+  /// - Parameter firstArgument: where the arguments begin in `ProgramSet.largest`.
+  func compile(firstArgument: Int) -> ProgramSet.Program {
     let start = compiler.code.count
     let impossible = TermCompiler.Label()
     for item in action.guards { compile(item, otherwise: impossible) }
@@ -51,7 +52,7 @@ struct ActionCompilation {
     for group in prepared { store(group) }
     compiler.append(Instruction(operation: .end, c: 1))
     return ProgramSet.Program(
-      start: start, commit: commit, largest: action.parameters.map { layout.scope.count(of: $0.sort) &- 1 },
+      start: start, commit: commit, firstArgument: firstArgument, argumentCount: action.parameters.count,
       resultCount: action.results.count)
   }
 

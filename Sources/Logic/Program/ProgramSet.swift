@@ -8,18 +8,21 @@ public final class ProgramSet: Sendable {
   let constants: [UInt64]
   let registerCount: Int
   let programs: [Program]
+  /// The largest value of each argument, of one action after the other.
+  let largest: [UInt64]
   /// The first register of the arguments, and of the results.
   let arguments: Int
   let results: Int
 
-  /// One action's code.
+  /// One action's code; without memory of its own, for it is looked at in each step.
   struct Program: Sendable {
     /// Where it begins: guards, then results and the values to be written; ends with 1, or 0 if a guard forbids it.
     let start: Int
     /// Where the writes begin.
     let commit: Int
-    /// The largest value of each argument.
-    let largest: [UInt64]
+    /// Where its arguments begin in `largest`.
+    let firstArgument: Int
+    let argumentCount: Int
     let resultCount: Int
   }
 
@@ -39,6 +42,7 @@ public final class ProgramSet: Sendable {
     results = layout.count + argumentCount
     let compiler = TermCompiler(elaborator, layout, reserved: argumentCount + resultCount)
     var programs: [Program] = []
+    var largest: [UInt64] = []
     for action in specification.actions {
       let symbols = action.parameters.enumerated().map { index, parameter in
         let symbol = elaborator.symbol(parameter.name, parameter.sort)
@@ -47,10 +51,12 @@ public final class ProgramSet: Sendable {
       }
       let compilation = ActionCompilation(
         action, symbols, compiler, results: layout.count + argumentCount, unrollLimit: unrollLimit)
-      compiler.scoped(reusing: true) { programs.append(compilation.compile()) }
+      compiler.scoped(reusing: true) { programs.append(compilation.compile(firstArgument: largest.count)) }
+      largest += action.parameters.map { scope.count(of: $0.sort) &- 1 }
     }
     self.layout = layout
     self.programs = programs
+    self.largest = largest
     code = compiler.code
     constants = compiler.constants
     registerCount = compiler.registerCount

@@ -115,7 +115,8 @@ public final class Simulator {
   public func run(_ action: Int) -> Bool {
     let program = programs.programs[action]
     last = nil
-    for (index, largest) in program.largest.enumerated() where r[programs.arguments + index] > largest {
+    for index in 0..<program.argumentCount
+    where r[programs.arguments + index] > programs.largest[program.firstArgument + index] {
       return false
     }
     guard executable.run(from: program.start, r) != 0 else { return false }
