@@ -74,7 +74,12 @@ private final class VastFrames: FrameOwnership, FrameMemory {
     #expect(memory.retain(frame) && memory.decrease(one, frame) == .busy)
     memory.release(frame)
     #expect(memory.decrease(one, frame) == .okay)
-    #expect(EventHost().ports.isReady(0, of: DomainID(9)) == false)
+    let ports = EventHost().ports
+    #expect(!ports.isReady(0, of: DomainID(9)) && ports.usedPorts(0, of: DomainID(9)) == 0)
+    for (vcpu, domain) in [(0, DomainID(9)), (99, one)] {
+      #expect(ports.boundInterrupts(on: vcpu, of: domain) == 0)
+      #expect(ports.polledPorts(0, by: vcpu, of: domain) == 0)
+    }
     #expect(GrantHost().tables.handleCount(of: DomainID(9)) == 0)
   }
 
