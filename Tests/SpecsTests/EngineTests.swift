@@ -75,7 +75,7 @@ private let pinned: [String: [(states: Int, transitions: Int, depth: Int)]] = [
 
   /// Two of them: `lockstep verify` does all, and this is that it can be done from a test.
   @Test(
-    "is proved at real size by both solvers, and the canary is found", arguments: ["Stream", "SelfBalloon"])
+    "is proved at real size by both solvers, and the canary is found", arguments: ["Stream", "DirtyLog"])
   func verified(name: String) throws {
     let subject = try #require(subjects.first { $0.name == name })
     var verifier = Verifier()
