@@ -10,13 +10,6 @@
 
 import Glibc
 
-/// The monotonic clock, in nanoseconds.
-func nanoseconds() -> Int64 {
-  var time = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &time)
-  return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
-}
-
 func say(_ line: String) {
   let bytes = Array("figures: \(line)\n".utf8)
   _ = write(1, bytes, bytes.count)

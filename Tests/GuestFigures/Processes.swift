@@ -2,9 +2,6 @@
 
 import Glibc
 
-// Swift hides fork, for it copies one thread only: this program has no other.
-@_silgen_name("fork") private func forkProcess() -> pid_t
-
 /// Starts a process that runs a function and ends.
 private func start(_ body: () -> Void) -> pid_t {
   let child = forkProcess()

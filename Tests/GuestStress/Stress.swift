@@ -33,13 +33,6 @@ struct Deadline: Sendable {
   var isOver: Bool { nanoseconds() >= end }
 }
 
-/// The monotonic clock, in nanoseconds.
-func nanoseconds() -> Int64 {
-  var time = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &time)
-  return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
-}
-
 /// Writes a line, at once: what `print` keeps back would be written by each process that was forked since.
 func say(_ line: String) {
   let bytes = Array("stress: \(line)\n".utf8)
@@ -55,9 +48,6 @@ func fail(_ reason: String) -> Never {
 func require(_ condition: Bool, _ reason: @autoclosure () -> String) {
   if !condition { fail(reason()) }
 }
-
-// Swift hides fork, for it copies one thread only: here the processes that fork have one.
-@_silgen_name("fork") func forkProcess() -> pid_t
 
 /// Starts a case in a process of its own.
 private func start(_ item: Case, milliseconds: Int64, isPlanted: Bool) -> pid_t {
