@@ -44,12 +44,7 @@ public final class DiskImageBuilder: Sendable {
     self.path = path
     requested = mebibytes
     self.progress = progress
-    let parent = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
-    var template = Array("\(parent)/lockstep-image-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else {
-      throw ToolstackError("no folder can be made in \(parent): \(String(cString: strerror(errno)))")
-    }
-    work = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    work = try TemporaryFolder.make(in: ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp")
   }
 
   private static func check(_ path: String, overwrite: Bool) throws(ToolstackError) {

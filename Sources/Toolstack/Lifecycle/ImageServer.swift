@@ -8,7 +8,8 @@ enum ImageServer {
   /// Opens a disk of the format qcow2. qemu-nbd locks the image, and may read others that this one names as its base.
   static func open(_ disk: DiskConfiguration) throws(ToolstackError) -> ServedDisk {
     let program = try HostProgram("qemu-nbd", package: "qemu-utils")
-    let folder = try makeFolder()
+    // Nobody else can reach it. Not where TMPDIR says: a socket's path is short.
+    let folder = try TemporaryFolder.make(in: "/tmp")
     let socket = "\(folder)/socket"
     // The connection needs neither any more once it is there.
     defer {
@@ -33,14 +34,5 @@ enum ImageServer {
   private static func imageOptions(_ path: String) -> String {
     let name = path.split(separator: ",", omittingEmptySubsequences: false).joined(separator: ",,")
     return "driver=qcow2,file.driver=file,file.filename=\(name)"
-  }
-
-  /// A folder for a socket, which nobody else can reach. Not where TMPDIR says: a socket's path is short.
-  private static func makeFolder() throws(ToolstackError) -> String {
-    var template = Array("/tmp/lockstep-image-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else {
-      throw ToolstackError("no folder can be made in /tmp: \(String(cString: strerror(errno)))")
-    }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 }
