@@ -14,6 +14,8 @@ public enum HostError: Error, Sendable, Hashable, CustomStringConvertible {
   case outOfDomains
   /// A domain needs at least one frame and between 1 and `Domain.maximumVirtualCPUs` vCPUs.
   case badConfiguration(String)
+  /// This machine cannot run such a domain: why not, and what to do.
+  case unsupported(String)
 
   public var description: String {
     switch self {
@@ -25,7 +27,7 @@ public enum HostError: Error, Sendable, Hashable, CustomStringConvertible {
       "cannot start a thread for a vCPU: errno \(errno)"
     case .outOfDomains:
       "all domain numbers are in use"
-    case .badConfiguration(let text):
+    case .badConfiguration(let text), .unsupported(let text):
       text
     }
   }

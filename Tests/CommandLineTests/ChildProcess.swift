@@ -184,6 +184,11 @@ enum Requirement {
     return true
   }
 
+  /// Whether KVM is there without the processor's own virtualization behind it.
+  static var hasSoftwareKVM: Bool {
+    hasKVM && Program.run("/bin/grep", ["-q", "-w", "-E", "vmx|svm", "/proc/cpuinfo"]).end == .exited(1)
+  }
+
   /// Whether a file system can be mounted that only one process sees.
   static var canHideKVM: Bool {
     Program.run("/usr/bin/env", ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/dev"]).end == .exited(0)

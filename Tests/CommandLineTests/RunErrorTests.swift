@@ -45,9 +45,19 @@ struct RunErrorTests {
     let scratch = Scratch()
     expect(scratch, "kernel = 'k'\nmemory = 3\n", "DIR/guest.cfg:2:10: memory is 4 to 65536 MiB, not 3")
     expect(
-      scratch, "type = 'pvh'",
-      "DIR/guest.cfg:1:8: type = \"pvh\" is not supported; only PV domains are: write type = \"pv\" and give a PV kernel"
-    )
+      scratch, "type = 'hvm'",
+      "DIR/guest.cfg:1:8: type = \"hvm\" is not supported; only PV and PVH domains are: write type = \"pv\" and give "
+        + "a PV kernel")
+  }
+
+  @Test(
+    "for a PVH domain on software KVM says why, and what to write, before it looks at the kernel",
+    .enabled(if: Requirement.hasSoftwareKVM, "this machine has no software KVM"))
+  func noPVH() {
+    expect(
+      Scratch(), "type = 'pvh'\nkernel = '/nonexistent'",
+      "type = \"pvh\" needs hardware KVM; this machine's is software, which emulates CPL 0 one instruction at a time, "
+        + "and not all of them: write type = \"pv\" and give a PV kernel")
   }
 
   @Test("for more memory than the host has says so")

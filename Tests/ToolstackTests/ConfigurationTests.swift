@@ -51,6 +51,8 @@ struct ConfigurationTests {
     let (configuration, warnings) = try parse("kernel='k'")
     #expect(configuration == GuestConfiguration(name: "g", kernel: "k"))
     #expect(configuration.memory == 128 && configuration.onReboot == .restart)
+    #expect(configuration.type == .pv)
+    #expect(try parse("kernel='k'\ntype='pvh'").configuration.type == .pvh)
     #expect(warnings == [])
   }
 
@@ -84,8 +86,8 @@ struct ConfigurationTests {
       ("kernel='k'\non_crash='x'", "2:10: on_crash is \"destroy\" or \"restart\", not \"x\""),
       ("kernel='k'\ndisk=[3]", "2:7: disk is a list of strings: write disk = [ \"…\", \"…\" ]"),
       (
-        "type = 'pvh'",
-        "1:8: type = \"pvh\" is not supported; only PV domains are: write type = \"pv\" and give a PV kernel"
+        "type = 'hvm'",
+        "1:8: type = \"hvm\" is not supported; only PV and PVH domains are: write type = \"pv\" and give a PV kernel"
       ),
       (
         "kernel='k'\ndisk=['a,raw,xvda,rw', 'b,raw,xvda,rw']",

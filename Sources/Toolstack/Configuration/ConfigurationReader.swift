@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Hypervisor
+
 /// Gives the settings of a file their meaning, and complains of those that have none.
 struct ConfigurationReader {
   let file: String
@@ -13,13 +15,14 @@ struct ConfigurationReader {
   }
 
   mutating func domain() throws(ConfigurationProblem) -> GuestConfiguration {
-    try checkType()
+    let type = try guestType()
     guard let kernel = try string("kernel") else {
       throw problem(
         "no kernel; add a line such as kernel = \"/usr/lib/grub-xen/grub-x86_64-xen.bin\"", at: nil)
     }
     let configuration = GuestConfiguration(
       name: try name(),
+      type: type,
       kernel: kernel,
       ramdisk: try string("ramdisk"),
       commandLine: try commandLine(),
@@ -37,16 +40,20 @@ struct ConfigurationReader {
 
   // MARK: keys
 
-  /// Only PV domains are built; say so for others before anything else is looked at.
-  private mutating func checkType() throws(ConfigurationProblem) {
-    for (key, ours) in [("type", ["pv"]), ("builder", ["generic", "linux"])] {
+  /// What kind of domain it is; say so of a kind that is not built before anything else is looked at.
+  private mutating func guestType() throws(ConfigurationProblem) -> GuestType {
+    var type = GuestType.pv
+    for (key, ours) in [("type", ["pv", "pvh"]), ("builder", ["generic", "linux"])] {
       guard let setting = settings[key], let value = try string(key) else { continue }
       guard ours.contains(value) else {
         throw problem(
-          "\(key) = \"\(value)\" is not supported; only PV domains are: write type = \"pv\" and give a PV kernel",
+          "\(key) = \"\(value)\" is not supported; only PV and PVH domains are: write type = \"pv\" and give a PV "
+            + "kernel",
           at: setting.value.position)
       }
+      type = GuestType(rawValue: value) ?? type
     }
+    return type
   }
 
   private mutating func name() throws(ConfigurationProblem) -> String {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Hypervisor
+
 /// What happens when a domain ends of itself (`on_poweroff`, `on_reboot`, `on_crash`).
 public enum EndAction: String, Sendable, Hashable, CaseIterable {
   case destroy
@@ -10,6 +12,8 @@ public enum EndAction: String, Sendable, Hashable, CaseIterable {
 public struct GuestConfiguration: Sendable, Hashable {
   /// The domain's name; without the key, the file's own, less its suffix.
   public var name: String
+  /// How its kernel runs.
+  public var type: GuestType
   /// The path of the kernel image.
   public var kernel: String
   /// The path of the initial RAM disk.
@@ -34,12 +38,13 @@ public struct GuestConfiguration: Sendable, Hashable {
   public static let vcpusRange = 1...32
 
   public init(
-    name: String, kernel: String, ramdisk: String? = nil, commandLine: String = "",
+    name: String, type: GuestType = .pv, kernel: String, ramdisk: String? = nil, commandLine: String = "",
     memory: Int = GuestConfiguration.defaultMemory, vcpus: Int = 1, disks: [DiskConfiguration] = [],
     interfaces: [NetworkConfiguration] = [], onPoweroff: EndAction = .destroy,
     onReboot: EndAction = .restart, onCrash: EndAction = .destroy
   ) {
     self.name = name
+    self.type = type
     self.kernel = kernel
     self.ramdisk = ramdisk
     self.commandLine = commandLine

@@ -38,6 +38,7 @@ public final class DomainRunner: Sendable {
     _ configuration: GuestConfiguration, console: ConsoleStreams, machinery: any Machinery,
     isSandboxed: Bool, starting: () -> Void = {}
   ) throws(ToolstackError) -> Outcome {
+    do { try configuration.type.checkSupport() } catch { throw ToolstackError(error.description) }
     let plan = try DomainPlan(configuration)
     let host: Host
     do {
