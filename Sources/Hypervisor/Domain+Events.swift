@@ -4,7 +4,7 @@ import Interfaces
 
 /// What event channels do to the vCPUs. Called with the lock of the event channels held.
 extension Domain: EventRecipient {
-  public func kick(_ vcpu: Int) { processors[vcpu].kick() }
+  public func kick(_ vcpu: Int) { processors[vcpu].noticeEvent() }
 
   /// A guest that reads its console's ring over and over sleeps without having said for what: see `PollingGuess`.
   public func stir() {

@@ -7,25 +7,13 @@ import Synchronization
 extension Domain {
   /// Starts vCPU 0; the others are the guest's to bring up.
   public func start(_ initial: InitialState) throws(HostError) {
-    guard frames.owns(initial.root) else {
-      throw .badConfiguration("the initial page table, machine frame \(initial.root), is not the domain's")
-    }
     guard let first = processors.first else { return }
     let fresh = life.withLock { life in
       defer { life.started = true }
       return !life.started
     }
     guard fresh else { throw .badConfiguration("domain \(name) was started before") }
-    frames.pinned.insert(initial.root)
-    pager.pin(initial.root)
-    try first.begin(root: initial.root)
-    first.registers.pointee.rsi = initial.startInfo.rawValue
-    first.resume(
-      GuestContext(
-        instruction: initial.entry.rawValue, codeSelector: Selector.code, flags: 0,
-        stack: initial.stack.rawValue, stackSelector: Selector.data))
-    first.wasInitialised = true
-    first.isUp.store(true, ordering: .sequentiallyConsistent)
+    try space.begin(first, initial)
     do throws(HostError) {
       for processor in processors { try startThread { processor.run() } }
       try startThread { self.timers.run() }
@@ -107,16 +95,5 @@ extension Domain {
     ended.store(true, ordering: .sequentiallyConsistent)
     timers.stop()
     for processor in processors { processor.kick() }
-  }
-}
-
-extension Processor {
-  /// Gives the vCPU its page tables.
-  func begin(root: MachineFrame) throws(HostError) {
-    kernelRoot = root
-    guard domain.pager.load(kernel: root, userRoot: nil, of: index) == .okay else {
-      throw .badConfiguration("the page table, machine frame \(root), can have no shadow")
-    }
-    hasTables = true
   }
 }

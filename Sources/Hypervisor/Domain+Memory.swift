@@ -76,7 +76,7 @@ extension Domain {
         return false
       }
       _ = host.memory.retain(frame, ownedBy: id)
-      pager.arrive(frame)
+      space.arrive(frame)
       grantFrames.append(frame)
     }
     return true

@@ -29,19 +29,14 @@ public final class Domain: @unchecked Sendable {
   let shared: SharedInfo
   let clock: SystemClock
   let timers: TimerThread
-  let machine: VirtualMachine
 
   /// The lock of everything below, and of the vCPUs' state. See `Host` for the order of locks.
   let lock = Mutex(())
   let frames: DomainFrames
-  let window: DomainWindow
-  let pager: ShadowPager
-  private let stub: DowngradeStub
+  /// What makes them the guest's memory.
+  let space: any GuestSpace
   /// The vCPU whose thread holds the lock, if it is one's.
   var acting: Processor?
-  /// Where the guest's kernel is supposed to map all its memory, for `noteUpdate`: that of Linux.
-  var directMap: UInt64 = 0xffff_8880_0000_0000
-  var grantMappings: [GrantHandle: GrantedFrame] = [:]
   /// The frames of the domain's own grant table.
   var grantFrames: [MachineFrame] = []
   /// The guest's watchdogs that are set, of `watchdogCount`: see `SCHEDOP_watchdog`.
@@ -54,9 +49,6 @@ public final class Domain: @unchecked Sendable {
   /// What the guest writes to the emergency console (`console_io`); set it before the start. Called on a vCPU's
   /// thread: be quick, and call nothing of this domain.
   public var emergencyConsole: (@Sendable ([UInt8]) -> Void)?
-
-  /// Where the guest may poll; set before the start.
-  private(set) var polled: PolledFrame?
 
   struct Life {
     var end: DomainEnd?
@@ -109,26 +101,15 @@ public final class Domain: @unchecked Sendable {
     for (index, frame) in allocated.enumerated() { memory.machineToPhysical[frame] = UInt64(index) }
 
     do throws(HostError) {
-      do throws(KVMError) {
-        machine = try VirtualMachine(host.system, memory: memory.file)
-        clock = try host.makeClock()
-      } catch { throw .kvm(error) }
-      window = try DomainWindow(
-        memory, shared: host.monitor, shadowPages: Self.shadowPages(for: configuration))
+      do throws(KVMError) { clock = try host.makeClock() } catch { throw .kvm(error) }
+      space = try configuration.type.makeSpace(configuration, frames, initial: allocated, on: host)
     } catch {
       memory.release(page)
       memory.release(table)
       _ = memory.freeAll(ownedBy: id)
       throw error
     }
-    stub = DowngradeStub()
-    pager = ShadowPager(
-      frames: frames,
-      tables: host.machinery.makeShadowTables(
-        memory: memory.base, frameCount: memory.frameCount, pages: window.pool,
-        vcpuCount: configuration.virtualCPUCount * 2, stub: stub),
-      window: window, processorCount: configuration.virtualCPUCount)
-    for frame in allocated + [page, table] { pager.arrive(frame) }
+    for frame in allocated + [page, table] { space.arrive(frame) }
     let number = id
     let events = host.events
     let processorCount = configuration.virtualCPUCount
@@ -142,21 +123,13 @@ public final class Domain: @unchecked Sendable {
     try finishInitialisation()
   }
 
-  /// Room for the shadows of tables that map all memory four times over, and some.
-  private static func shadowPages(for configuration: DomainConfiguration) -> Int {
-    min(
-      PagingLimits.shadowPageCount,
-      256 + 16 * configuration.virtualCPUCount + configuration.frameCount / entriesPerTable * 4)
-  }
-
   private func finishInitialisation() throws(HostError) {
-    stub.domain = self
     let wallClock = clock.wallClockOrigin
     shared.setWallClock(seconds: wallClock.seconds, nanoseconds: wallClock.nanoseconds)
     for index in 0..<Self.maximumVirtualCPUs { shared.processor(index).upcallMask.storeShared(1) }
     do throws(HostError) {
       for index in 0..<virtualCPUCount {
-        let processor = try Processor(self, index: index, machine: machine)
+        let processor = try space.makeProcessor(self, index: index)
         clock.publish(to: processor.info, offset: processor.timeStampOffset)
         processors.append(processor)
       }
@@ -184,7 +157,7 @@ public final class Domain: @unchecked Sendable {
   public func expectPolling(of frame: GuestFrame, indexOffset: Int) {
     precondition(indexOffset >= 0 && indexOffset % 8 == 0 && indexOffset <= frameSize - 16)
     guard let machine = machineFrame(of: frame) else { return }
-    polled = PolledFrame(frame: machine, indexOffset: indexOffset)
+    space.expectPolling(of: PolledFrame(frame: machine, indexOffset: indexOffset))
   }
 
   /// How often what happened since the start, summed over the vCPUs: exits, hypercalls and exceptions by name.

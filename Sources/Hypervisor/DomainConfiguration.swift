@@ -5,6 +5,7 @@ import Interfaces
 /// What a domain is made of.
 public struct DomainConfiguration: Sendable, Hashable {
   public var name: String
+  public var type: GuestType
   /// Memory in 4 KiB frames.
   public var frameCount: Int
   /// 1 … `Domain.maximumVirtualCPUs`.
@@ -12,8 +13,12 @@ public struct DomainConfiguration: Sendable, Hashable {
   /// The most frames that its grant table may have, 1 … 64.
   public var maximumGrantFrames: Int
 
-  public init(name: String, frameCount: Int, virtualCPUCount: Int = 1, maximumGrantFrames: Int = 32) {
+  public init(
+    name: String, type: GuestType = .pv, frameCount: Int, virtualCPUCount: Int = 1,
+    maximumGrantFrames: Int = 32
+  ) {
     self.name = name
+    self.type = type
     self.frameCount = frameCount
     self.virtualCPUCount = virtualCPUCount
     self.maximumGrantFrames = maximumGrantFrames

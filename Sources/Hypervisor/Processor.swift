@@ -4,65 +4,23 @@ import Interfaces
 import KVM
 import Synchronization
 
-/// One vCPU of a domain, as its guest knows it, on top of one of KVM's.
+/// One vCPU of a domain, as its guest knows it, on top of one of KVM's: what all kinds of guests have of it. What it runs,
+/// how it leaves the guest, and how the guest's addresses are reached, is its subclass's.
 ///
 /// Its own thread runs it. All of its state but the atomics is touched with the domain's lock held, and by other
 /// threads only while the vCPU is not in the guest.
-final class Processor: @unchecked Sendable {
-  /// A handler in the guest for a trap. Source: xen/include/public/arch-x86/xen.h, `struct trap_info`.
-  struct TrapGate {
-    var handler: UInt64 = 0
-    /// The lowest privilege that may name it with INT: 0 or 3.
-    var privilege: UInt8 = 0
-    var masksEvents = false
-  }
-
-  /// A handler in the guest for events, failed segment loads or system calls.
-  struct Callback {
-    var handler: UInt64 = 0
-    var masksEvents = false
-  }
-
-  /// Where the guest's kernel keeps its stack for entries from user mode.
-  struct KernelStack {
-    var pointer: UInt64 = 0
-  }
-
+class Processor: @unchecked Sendable {
   unowned let domain: Domain
   let index: Int
   let virtual: VirtualCPU
-  let pages: ProcessorPages
   let statistics = Statistics()
   let wakeUp = WakeUp()
 
-  // MARK: The guest's view
-
-  /// It has page tables to run on.
-  var hasTables = false
-  var mode = VirtualMode.kernel
-  /// The guest's level-4 tables.
-  var kernelRoot = MachineFrame(0)
-  var userRoot: MachineFrame?
-  var trapGates = [TrapGate](repeating: TrapGate(), count: 256)
-  var eventCallback = Callback()
-  var failsafeCallback = Callback()
-  var systemCallCallback = Callback()
-  var kernelStack = KernelStack()
-  /// GS base of the mode that does not run.
-  var otherGSBase: UInt64 = 0
-  var control0: UInt64 = 0x8005_0033
-  var control4: UInt64 = 0
-  var extendedControl: UInt64 = 1
-  var debugRegisters = [UInt64](repeating: 0, count: 8)
-  var descriptorFrames: [MachineFrame] = []
   var info: ProcessorInfo
   /// The frame that `info` was moved to; it keeps its owner.
   var infoFrame: MachineFrame?
   /// The guest's time-stamp counter minus the host's.
   let timeStampOffset: UInt64
-
-  /// The tables to which its kernel stores entries without an exit.
-  var updatable = UpdatableTables()
 
   // MARK: Between threads
 
@@ -70,12 +28,6 @@ final class Processor: @unchecked Sendable {
   let isUp = Atomic(false)
   /// The vCPU is, or is about to be, in the guest.
   let inGuest = Atomic(false)
-  /// Its processor may have translations that are not given any more: they are dropped before it enters again.
-  let isStale = Atomic(false)
-  var pagingView: PagingView {
-    PagingView(processor: index, mode: mode, kernelRoot: kernelRoot, userRoot: userRoot)
-  }
-
   /// What it waits for when its thread has left the lock.
   var sleep: Sleep?
   /// It has polled, and the event channels do not know yet that it goes on.
@@ -83,26 +35,23 @@ final class Processor: @unchecked Sendable {
   /// The number of wake-ups that the guest has seen at its last yield.
   var seenGeneration: UInt64 = 0
   var wasInitialised = false
-  /// Whether it polls its console, as far as is known.
-  var polling = PollingGuess()
+  /// The period that the thread's timer has now; 0 while it is stopped.
+  private var currentSlice = 0
 
-  init(_ domain: Domain, index: Int, machine: VirtualMachine) throws(HostError) {
+  /// - Parameter identification: what CPUID answers where KVM intercepts it.
+  init(_ domain: Domain, index: Int, machine: VirtualMachine, identification: [CPUIDEntry]) throws(HostError)
+  {
     self.domain = domain
     self.index = index
-    let host = domain.host
     info = domain.shared.processor(index)
-    pages = try ProcessorPages(
-      host.memory, window: domain.window, processor: index,
-      guestReachesSystemCallPort: host.system.kind == .software)
     do throws(KVMError) {
       virtual = try VirtualCPU(machine, number: index)
-      try virtual.setCPUID(host.identification.table)
+      try virtual.setCPUID(identification)
       // Software KVM lets CPL 3 read the host's counter, whatever it keeps for the vCPU.
       let offset: UInt64? =
-        host.system.kind == .software
+        domain.host.system.kind == .software
         ? 0 : virtual.modelSpecific(timeStampRegister).map { $0 &- hostTimeStamp() }
       timeStampOffset = offset ?? 0
-      try prepare()
     } catch { throw .kvm(error) }
   }
 
@@ -131,7 +80,7 @@ final class Processor: @unchecked Sendable {
       guard ready else { continue }
       do throws(KVMError) {
         statistics.count(.entries)
-        setSlice(slices, nanoseconds: polling.slice)
+        setSlice(slices, nanoseconds: slice)
         let exit = try virtual.enter()
         inGuest.store(false, ordering: .sequentiallyConsistent)
         act { handle(exit) }
@@ -140,6 +89,13 @@ final class Processor: @unchecked Sendable {
         crash("KVM gave up: \(error)")
       }
     }
+  }
+
+  /// Sets the timer of the vCPU's thread, unless it is set that way already.
+  private func setSlice(_ timer: SliceTimer, nanoseconds: Int) {
+    guard currentSlice != nanoseconds else { return }
+    currentSlice = nanoseconds
+    timer.setPeriod(nanoseconds: nanoseconds)
   }
 
   /// Does something with the domain's lock held.
@@ -151,70 +107,58 @@ final class Processor: @unchecked Sendable {
     }
   }
 
-  private var mayRun: Bool { isUp.load(ordering: .acquiring) && !domain.isPaused }
+  var mayRun: Bool { isUp.load(ordering: .acquiring) && !domain.isPaused }
 
-  /// Does what is due before the guest runs; false if it is not to run now.
-  private func prepareEntry() -> Bool {
-    virtual.clearKick()
-    guard !domain.hasEnded, mayRun, hasTables else { return false }
-    if isInterruptible { deliverUpcall() }
-    guard !domain.hasEnded, let root = domain.pager.root(of: index, in: mode)?.address.rawValue else {
-      return false
-    }
-    if isStale.exchange(false, ordering: .sequentiallyConsistent) {
-      // Any change of a control register that matters to paging makes KVM flush the vCPU's translations.
-      special.pointee.cr4 ^= ControlFour.performanceCounters
-      virtual.specialChanged = true
-    }
-    if special.pointee.cr3 != root {
-      special.pointee.cr3 = root
-      virtual.specialChanged = true
-    }
-    if mode == .kernel { dropUnwritable(root: MachineAddress(root).frame) }
-    inGuest.store(true, ordering: .sequentiallyConsistent)
-    return true
+  // MARK: What kinds of guests differ in
+
+  /// Without an exit for so many nanoseconds it is interrupted, and looked at; 0: it is left alone.
+  var slice: Int { 0 }
+
+  /// Does what is due before the guest runs, with the domain's lock held; false if it is not to run now.
+  func prepareEntry() -> Bool { abstract() }
+
+  /// The vCPU has left the guest. Called with the domain's lock held.
+  func handle(_ exit: Exit) { abstract() }
+
+  /// An event is pending for the vCPU. Called on any thread, with the lock of the event channels held.
+  func noticeEvent() { kick() }
+
+  /// The page behind an address of the guest.
+  func reach(_ address: VirtualAddress, for access: Access) throws(HypercallError) -> UnsafeMutableRawPointer
+  { abstract() }
+
+  /// The registers as some lines of text, for a person.
+  func describeRegisters() -> String { abstract() }
+
+  /// Executes a hypercall that kinds of guests have in different ways, or that not all have.
+  func specialHypercall(_ hypercall: HypercallNumber, _ arguments: HypercallArguments) throws(HypercallError)
+    -> Int64
+  { throw .notImplemented }
+
+  /// An operation of `memory_op`, likewise.
+  func specialMemoryOperation(_ command: UInt64, _ address: UInt64) throws(HypercallError) -> Int64 {
+    throw .notImplemented
   }
 
-  private func handle(_ exit: Exit) {
-    switch exit {
-    case .interrupted:
-      statistics.count(.interruptions)
-      if !leaveInterruptedStub() { suspectPolling() }
-    case .port(MonitorWindow.Port.systemCall):
-      handleSystemCallPort()
-    case .port(let port) where port < MonitorWindow.Port.firstShared:
-      handleException(Int(port))
-    case .port(let port):
-      crash("an exit through port \(port), which no stub uses")
-    case .halted:
-      crash("the processor halted in the monitor's own code")
-    case .failed(let reason):
-      crash("the virtual processor stopped: \(reason)")
-    }
+  /// An operation of `grant_table_op`, likewise.
+  func specialGrantOperation(_ operation: GrantOperation, _ block: inout ArgumentBlock)
+    throws(HypercallError) -> GrantStatus
+  { throw .notImplemented }
+
+  /// `VCPUOP_initialise`: the first state of a vCPU that is down, at an address of the caller's.
+  func initialise(from address: UInt64, of caller: Processor) throws(HypercallError) {
+    throw .notImplemented
   }
 
-  /// Whether the vCPU's registers are the guest's own, at CPL 3: not those of a stub, and no exception on its way.
-  private var isInterruptible: Bool {
-    let code = virtual.special.pointee.cs
-    return code.dpl == 3 && code.selector & 3 == 3 && !virtual.exceptionPending
-      && !isSystemCallPage(virtual.registers.pointee.rip) && !isAtBreakpoint
-  }
+  /// What `XENVER_get_features` says.
+  var features: UInt32 { 0 }
 
-  /// Whether KVM may have a breakpoint to deliver, at this instruction or behind it. If it has none, an up-call comes at
-  /// the next exit, and each slice has one.
-  private var isAtBreakpoint: Bool {
-    guard virtual.breakpointMayBePending else { return false }
-    let instruction = registers.pointee.rip
-    return [instruction, instruction &- 1].contains { address in
-      var byte: UInt8 = 0
-      let count = withUnsafeMutableBytes(of: &byte) { copyInstruction(address, into: $0) }
-      return count == 1 && byte == 0xcc
-    }
-  }
+  private func abstract() -> Never { preconditionFailure("each kind of processor has its own") }
 
-  func isSystemCallPage(_ address: UInt64) -> Bool {
-    address >= MonitorWindow.systemCall && address - MonitorWindow.systemCall < UInt64(frameSize)
-  }
+  // MARK: For all
+
+  var registers: UnsafeMutablePointer<Registers> { virtual.registers }
+  var special: UnsafeMutablePointer<SpecialRegisters> { virtual.special }
 
   /// Makes the vCPU's thread look at what has changed, wherever it is.
   func kick() {

@@ -77,7 +77,7 @@ final class HostileGuestTests: HostileSetting {
     }
     #expect(end == .poweroff)
     #expect((0..<4).map(guest.result) == [0, -22, -22, -22])
-    let mirror = guest.domain.processors[0].pages.descriptorWords
+    let mirror = guest.paravirtual.processors[0].pages.descriptorWords
     #expect(mirror[1] == 0)
     #expect(mirror[2] == 0x00cf_f300_0000_ffff)
     #expect(guest.word(TinyGuest.spare + 24) == 0)

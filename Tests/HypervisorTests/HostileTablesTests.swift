@@ -98,7 +98,7 @@ final class HostileTablesTests: HostileSetting {
       // Page 70 is beyond what the table maps.
       let place = UInt64(TinyGuest.levelOne.rawValue) << 12 + 70 * 8
       code.store(0, at: place + 8)
-      code.store((isNeighbours ? target : guest.domain.window.root.rawValue) << 12 | 0x67, at: place)
+      code.store((isNeighbours ? target : guest.paravirtual.window.root.rawValue) << 12 | 0x67, at: place)
       code.loadRAX(from: 70 << 12)
       code.storeRAX(at: TinyGuest.results)
     }

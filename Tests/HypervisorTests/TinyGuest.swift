@@ -26,6 +26,8 @@ final class TinyGuest {
 
   let host: Host
   let domain: Domain
+  /// The PV side of the domain.
+  let paravirtual: ParavirtualSpace
 
   /// With LOCKSTEP_CHECK=1 in the environment all guests of the tests, the hostile ones too, run beside the specifications.
   private static var machinery: any Machinery {
@@ -37,6 +39,7 @@ final class TinyGuest {
     self.host = try host ?? Host(guestFrames: 1024, machinery: Self.machinery)
     domain = try self.host.createDomain(
       DomainConfiguration(name: "tiny", frameCount: Self.frameCount, virtualCPUCount: virtualCPUs))
+    paravirtual = try #require(domain.space as? ParavirtualSpace)
     let table: UInt64 = 7
     setEntry(Self.tables.levelFour, 0, machine(Self.tables.levelThree) | table)
     setEntry(Self.tables.levelThree, 0, machine(Self.tables.levelTwo) | table)

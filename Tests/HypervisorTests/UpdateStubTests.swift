@@ -14,7 +14,7 @@ final class UpdateStubTests: HostileSetting {
   override init() throws {
     try super.init()
     // The tiny guest maps all its memory from address 0 on.
-    guest.domain.directMap = 0
+    guest.paravirtual.directMap = 0
   }
 
   private func update(_ code: inout Assembler, _ index: Int, _ entry: UInt64) {

@@ -26,7 +26,7 @@ enum SegmentDescriptor {
 ///
 /// The processor never reads the guest's own table: it reads a copy in the monitor's pages, whose every descriptor
 /// was checked.
-extension Processor {
+extension ParavirtualProcessor {
   /// Descriptors of a guest: those behind them are the monitor's.
   private static let guestDescriptors = 14 * entriesPerTable
 
@@ -66,7 +66,7 @@ extension Processor {
     }
     guard let words = domain.frames.entries(of: address.frame) else { throw .invalid }
     (words + address.offset / 8).storeShared(checked)
-    for processor in domain.processors {
+    for processor in space.processors {
       guard let page = processor.descriptorFrames.firstIndex(of: address.frame) else { continue }
       processor.pages.descriptorWords[page * entriesPerTable + address.offset / 8] = checked
     }

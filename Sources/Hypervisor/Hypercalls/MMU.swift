@@ -8,7 +8,7 @@ import Interfaces
 /// What a guest stores there is checked here as a courtesy, so that it gets an error rather than its end; what
 /// protects others is that every entry is checked again when a shadow is filled from it. An entry that `UpdateStub` stores
 /// is checked only then, as one that the guest stores itself.
-extension Processor {
+extension ParavirtualProcessor {
   private static let anyVirtualCPU = UInt64(0x7ff0)
 
   // MARK: mmu_update
@@ -72,7 +72,7 @@ extension Processor {
       let kept = PageTableEntry.accessed | PageTableEntry.dirty
       new.rawValue |= domain.frames.entry(place).rawValue & kept
     }
-    guard domain.pager.write(new, to: place) == .okay else { throw .invalid }
+    guard space.pager.write(new, to: place) == .okay else { throw .invalid }
   }
 
   // MARK: update_va_mapping
@@ -151,7 +151,7 @@ extension Processor {
     case .pinLevelOne, .pinLevelTwo, .pinLevelThree: try pin(MachineFrame(first))
     case .pinLevelFour:
       try pin(MachineFrame(first))
-      domain.pager.pin(MachineFrame(first))
+      space.pager.pin(MachineFrame(first))
     case .unpin: try unpin(MachineFrame(first))
     case .newBasePointer: try loadKernelRoot(MachineFrame(first))
     case .newUserBasePointer: try loadUserRoot(MachineFrame(first))
@@ -164,7 +164,7 @@ extension Processor {
       // An empty one is what kernels load; a filled one is not supported.
       guard second == 0 else { throw .notImplemented }
     case .clearPage, .copyPage:
-      guard domain.frames.owns(MachineFrame(first)), !domain.pager.isProtected(MachineFrame(first)),
+      guard domain.frames.owns(MachineFrame(first)), !space.pager.isProtected(MachineFrame(first)),
         let to = domain.frames.memory.bytes(of: MachineFrame(first))
       else { throw .invalid }
       guard operation == .copyPage else {
@@ -185,19 +185,19 @@ extension Processor {
 
   private func unpin(_ frame: MachineFrame) throws(HypercallError) {
     guard domain.frames.pinned.remove(frame) != nil else { throw .invalid }
-    domain.pager.unpin(frame)
+    space.pager.unpin(frame)
   }
 
   func loadKernelRoot(_ frame: MachineFrame) throws(HypercallError) {
     guard domain.frames.owns(frame) else { throw .invalid }
-    try check(domain.pager.load(kernel: frame, userRoot: userRoot, of: index))
+    try check(space.pager.load(kernel: frame, userRoot: userRoot, of: index))
     kernelRoot = frame
   }
 
   private func loadUserRoot(_ frame: MachineFrame) throws(HypercallError) {
     guard frame.rawValue == 0 || domain.frames.owns(frame) else { throw .invalid }
     let root = frame.rawValue == 0 ? nil : frame
-    try check(domain.pager.load(user: root, kernelRoot: kernelRoot, of: index))
+    try check(space.pager.load(user: root, kernelRoot: kernelRoot, of: index))
     userRoot = root
   }
 
@@ -209,11 +209,11 @@ extension Processor {
 
   func flush(everywhere: Bool) {
     statistics.count(.flushes)
-    domain.pager.flush(everywhere ? nil : index)
+    space.pager.flush(everywhere ? nil : index)
   }
 
   private func invalidate(_ address: VirtualAddress, everywhere: Bool) {
     statistics.count(.flushes)
-    domain.pager.invalidate(address, everywhere ? nil : index)
+    space.pager.invalidate(address, everywhere ? nil : index)
   }
 }

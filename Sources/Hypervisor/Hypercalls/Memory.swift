@@ -12,34 +12,23 @@ extension Processor {
     case currentReservation = 3
     case maximumReservation = 4
     case populatePhysicalMap = 6
-    case machphysMapping = 12
   }
 
   func memoryOperation(_ command: UInt64, _ address: UInt64) throws(HypercallError) -> Int64 {
     // The bits above say where an interrupted call goes on; calls are never interrupted here.
-    guard let operation = MemoryOperation(rawValue: command) else { throw .notImplemented }
+    guard let operation = MemoryOperation(rawValue: command) else {
+      return try specialMemoryOperation(command, address)
+    }
     switch operation {
     case .maximumRAMPage: return Int64(domain.frames.memory.frameCount - 1)
     case .currentReservation, .maximumReservation:
       try requireSelf(DomainID(try argument(address, byteCount: 2).u16(0)))
       return Int64(
         operation == .maximumReservation ? domain.frameCount : domain.currentFrames.load(ordering: .relaxed))
-    case .machphysMapping: return try machphysMapping(address)
     case .increaseReservation, .populatePhysicalMap:
       return try populate(address, physicalMap: operation == .populatePhysicalMap)
     case .decreaseReservation: return try decrease(address)
     }
-  }
-
-  /// `struct xen_machphys_mapping`: v_start, v_end, max_mfn.
-  private func machphysMapping(_ address: UInt64) throws(HypercallError) -> Int64 {
-    var block = ArgumentBlock()
-    let memory = domain.frames.memory
-    block.set(0, u64: MonitorWindow.machineToPhysical)
-    block.set(8, u64: MonitorWindow.machineToPhysical + UInt64(memory.machineToPhysical.byteCount))
-    block.set(16, u64: UInt64(memory.frameCount - 1))
-    try reply(block, byteCount: 24, to: address)
-    return 0
   }
 
   /// `struct xen_memory_reservation`: extent_start, nr_extents (64 bits each), extent_order, mem_flags (32), domid.
@@ -62,18 +51,13 @@ extension Processor {
       try forEach(count) { index throws(HypercallError) in
         let place = list &+ index &* 8
         let number = physicalMap ? try readWord(place) : nil
-        guard domain.currentFrames.load(ordering: .relaxed) <= domain.frameCount - size,
-          let first = domain.frames.memory.allocate(contiguous: size, for: domain.id)
-        else { throw .noMemory }
-        domain.currentFrames.wrappingAdd(size, ordering: .relaxed)
-        for offset in 0..<UInt64(size) {
-          let frame = MachineFrame(first.rawValue + offset)
-          domain.pager.arrive(frame)
-          domain.frames.memory.machineToPhysical[frame] =
-            number.map { $0 &+ offset } ?? MachineToPhysical.invalidEntry
+        guard domain.currentFrames.load(ordering: .relaxed) <= domain.frameCount - size else {
+          throw .noMemory
         }
+        let name = try domain.space.populate(size, at: number)
+        domain.currentFrames.wrappingAdd(size, ordering: .relaxed)
         // A guest that cannot be told loses the frames' name, not the frames.
-        try write(first.rawValue, to: place)
+        if let name { try write(name, to: place) }
         done += 1
       }
     } catch {
@@ -90,23 +74,15 @@ extension Processor {
       try forEach(count) { index throws(HypercallError) in
         let first = try readWord(list &+ index &* 8)
         // Where one of an extent's frames stays, those before it are gone.
-        for offset in 0..<UInt64(size) { try giveBack(MachineFrame(first &+ offset)) }
+        for offset in 0..<UInt64(size) {
+          try domain.space.giveBack(first &+ offset)
+          domain.currentFrames.wrappingSubtract(1, ordering: .relaxed)
+        }
         done += 1
       }
     } catch {
       if done == 0 && error == .badAddress { throw error }
     }
     return done
-  }
-
-  private func giveBack(_ frame: MachineFrame) throws(HypercallError) {
-    guard domain.frames.owns(frame), domain.frames.memory.isUnused(frame), domain.pager.leave(frame)
-    else { throw .invalid }
-    guard domain.frames.memory.free(frame, ownedBy: domain.id) else {
-      domain.pager.arrive(frame)
-      throw .invalid
-    }
-    domain.frames.pinned.remove(frame)
-    domain.currentFrames.wrappingSubtract(1, ordering: .relaxed)
   }
 }

@@ -31,25 +31,6 @@ extension Processor {
     domain.emergencyConsole?(bytes)
   }
 
-  /// `vm_assist`: enable (0) or disable (1) one of the known kinds. None needs anything done here: page tables are
-  /// always writable the way that the ABI wants, and 32-bit segments are always whole.
-  func assist(_ arguments: HypercallArguments) throws(HypercallError) -> Int64 {
-    let knownKinds: UInt64 = 6
-    let strictTable: UInt64 = 32
-    guard arguments.first <= 1, arguments.second < knownKinds || arguments.second == strictTable else {
-      throw .invalid
-    }
-    return 0
-  }
-
-  /// `physdev_op`: a virtual I/O privilege level and port bitmap are accepted, and give nothing.
-  func physicalDeviceOperation(_ command: UInt64) throws(HypercallError) -> Int64 {
-    let setPrivilegeLevel: UInt64 = 6
-    let setPortBitmap: UInt64 = 7
-    guard command == setPrivilegeLevel || command == setPortBitmap else { throw .notImplemented }
-    return 0
-  }
-
   /// `set_timer_op`: an absolute system time; 0 switches the timer off.
   func setTimer(_ deadline: UInt64) -> Int64 {
     domain.timers.set(index, deadline: deadline == 0 ? nil : deadline)

@@ -3,7 +3,7 @@
 import Interfaces
 
 /// Hypercalls that say where the guest wants to be entered.
-extension Processor {
+extension ParavirtualProcessor {
   /// `set_trap_table`: `struct trap_info` is vector (8 bits), flags (8), cs (16), padding, address (64); the list
   /// ends with address 0. Flags: bits 0 and 1 the privilege level, bit 2 masks events.
   func setTrapTable(_ list: UInt64) throws(HypercallError) -> Int64 {

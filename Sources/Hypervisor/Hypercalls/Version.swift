@@ -17,10 +17,6 @@ extension Processor {
     case commandLine = 9
   }
 
-  /// Features of submap 0: the update that keeps accessed and dirty bits, map_available_bits of grants, and page
-  /// directories above 4 GiB.
-  private static let features: UInt32 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 13
-
   func version(_ command: UInt64, _ address: UInt64) throws(HypercallError) -> Int64 {
     guard let command = VersionCommand(rawValue: command) else { throw .notImplemented }
     switch command {
@@ -34,7 +30,7 @@ extension Processor {
     case .features:
       let submap = try argument(address, byteCount: 4).u32(0)
       guard submap == 0 else { throw .invalid }
-      try write(Self.features, to: address &+ 4)
+      try write(features, to: address &+ 4)
     case .pageSize: return Int64(frameSize)
     case .guestHandle: try writeText("", byteCount: 16, to: address)
     case .commandLine: try writeText("", byteCount: 1024, to: address)

@@ -25,7 +25,7 @@ extension Processor {
     guard let operation = VirtualCPUOperation(rawValue: arguments.first) else { throw .notImplemented }
     let address = arguments.third
     switch operation {
-    case .initialise: try initialise(target, from: address)
+    case .initialise: try target.initialise(from: address, of: self)
     case .up:
       guard target.wasInitialised else { throw .invalid }
       target.isUp.store(true, ordering: .sequentiallyConsistent)
@@ -85,11 +85,10 @@ extension Processor {
     domain.timers.set(index, deadline: max(block.u64(0), 1))
   }
 
-  /// `struct vcpu_register_vcpu_info`: mfn (64 bits), offset (32). Once for each vCPU.
+  /// `struct vcpu_register_vcpu_info`: the frame as the guest's kernel names it (64 bits), offset (32). Once a vCPU.
   private func moveInfo(_ block: ArgumentBlock) throws(HypercallError) {
-    let frame = MachineFrame(block.u64(0))
     let offset = Int(block.u32(8))
-    guard infoFrame == nil, offset <= frameSize - ProcessorInfo.size, offset % 8 == 0 else { throw .invalid }
+    guard let frame = domain.space.machineFrame(named: block.u64(0)), infoFrame == nil, offset <= frameSize - ProcessorInfo.size, offset % 8 == 0 else { throw .invalid }
     let memory = domain.frames.memory
     guard let bytes = memory.bytes(of: frame), memory.retain(frame, ownedBy: domain.id) else {
       throw .invalid
@@ -98,69 +97,5 @@ extension Processor {
     // The two overlap where a guest gives the shared page itself.
     memmove(bytes + offset, info.base, ProcessorInfo.size)
     domain.moveInfo(of: self, to: ProcessorInfo(base: bytes + offset))
-  }
-
-  // MARK: VCPUOP_initialise
-
-  /// Offsets in `struct vcpu_guest_context` of a 64-bit guest. Source: xen/include/public/arch-x86/xen.h.
-  private enum Context {
-    static let userRegisters = 520
-    static let trapTable = userRegisters + 200
-    static let descriptorFrames = trapTable + 256 * 16 + 16
-    static let descriptorCount = descriptorFrames + 16 * 8
-    static let kernelStackPointer = descriptorCount + 16
-    static let controlRegisters = kernelStackPointer + 8
-    static let callbacks = controlRegisters + 16 * 8
-    static let segmentBases = callbacks + 4 * 8
-    static let size = segmentBases + 3 * 8
-  }
-
-  /// Gives a vCPU that is down its first state.
-  private func initialise(_ target: Processor, from address: UInt64) throws(HypercallError) {
-    guard !target.wasInitialised, !target.isUp.load(ordering: .acquiring) else { throw .exists }
-    var words = [UInt64](repeating: 0, count: Context.size / 8)
-    let result: Result<Void, HypercallError> = words.withUnsafeMutableBytes { bytes in
-      do throws(HypercallError) { return .success(try copyIn(address, into: bytes)) } catch {
-        return .failure(error)
-      }
-    }
-    try result.get()
-    func word(_ offset: Int) -> UInt64 { words[offset / 8] }
-
-    let rootValue = word(Context.controlRegisters + 3 * 8)
-    let root = MachineAddress(rawValue: rawFrameAddress(rootValue)).frame
-    guard domain.frames.owns(root) else { throw .invalid }
-    let count = (Int(min(word(Context.descriptorCount), 14 * 512)) + 511) / 512
-    let frames = (0..<count).map { MachineFrame(word(Context.descriptorFrames + $0 * 8)) }
-    _ = try target.setDescriptorTable(frames)
-    for vector in 0..<256 {
-      let flags = UInt8(truncatingIfNeeded: word(Context.trapTable + vector * 16) >> 8)
-      target.setTrapGate(vector, flags: flags, handler: word(Context.trapTable + vector * 16 + 8))
-    }
-    target.kernelStack.pointer = word(Context.kernelStackPointer)
-    target.eventCallback = Callback(handler: word(Context.callbacks), masksEvents: true)
-    target.failsafeCallback = Callback(handler: word(Context.callbacks + 8))
-    target.systemCallCallback = Callback(handler: word(Context.callbacks + 16))
-    do throws(HostError) {
-      try target.begin(root: root)
-    } catch { throw .noMemory }
-    target.setInitialRegisters { word(Context.userRegisters + $0 * 8) }
-    _ = target.setSegmentBase(.fs, word(Context.segmentBases))
-    _ = target.setSegmentBase(.gsKernel, word(Context.segmentBases + 8))
-    _ = target.setSegmentBase(.gsUser, word(Context.segmentBases + 16))
-    target.wasInitialised = true
-  }
-
-  /// CR3 as the ABI has it: the frame's number, whose bits above 2⁵² would stand in the low bits.
-  private func rawFrameAddress(_ control: UInt64) -> UInt64 { control & PageTableEntry.frameMask }
-
-  /// `struct cpu_user_regs`: r15 … r12, rbp, rbx, r11 … r8, rax, rcx, rdx, rsi, rdi, error code, rip, cs, rflags, rsp.
-  private func setInitialRegisters(_ word: (Int) -> UInt64) {
-    let order = [15, 14, 13, 12, 5, 3, 11, 10, 9, 8, 0, 1, 2, 6, 7]
-    for (index, number) in order.enumerated() { generalRegister(number).pointee = word(index) }
-    resume(
-      GuestContext(
-        instruction: word(16), codeSelector: Selector.code, flags: word(18), stack: word(19),
-        stackSelector: Selector.data))
   }
 }

@@ -12,22 +12,22 @@ import Synchronization
 /// that cannot be, KVM is made to forget all that it derived. With two-dimensional paging what counts is that each
 /// vCPU's translations are flushed before it runs on.
 final class DowngradeStub: ShadowStub {
-  unowned(unsafe) var domain: Domain?
+  unowned(unsafe) var space: ParavirtualSpace?
 
   /// Beyond so many, forgetting everything is cheaper.
   static let storeLimit = 512
 
-  func store(_ downgrades: UnsafeBufferPointer<Downgrade>) { domain?.store(downgrades) }
+  func store(_ downgrades: UnsafeBufferPointer<Downgrade>) { space?.store(downgrades) }
 }
 
-extension Domain {
+extension ParavirtualSpace {
   /// When it returns, no vCPU is in the guest, and none uses more of those entries than they give now.
   fileprivate func store(_ downgrades: UnsafeBufferPointer<Downgrade>) {
     for processor in processors {
-      if processor !== acting { stop(processor) }
+      if processor !== domain?.acting { stop(processor) }
       processor.isStale.store(true, ordering: .sequentiallyConsistent)
     }
-    guard let acting else { return forgetTranslations() }
+    guard let acting = domain?.acting as? ParavirtualProcessor else { return forgetTranslations() }
     acting.statistics.count(.downgradeBatches)
     guard downgrades.count <= DowngradeStub.storeLimit else { return forgetTranslations() }
     let first = window.pool.firstFrame.address.rawValue
@@ -39,15 +39,15 @@ extension Domain {
 
   /// Makes KVM forget what it derived from the shadow.
   private func forgetTranslations() {
-    acting?.statistics.count(.forgets)
+    domain?.acting?.statistics.count(.forgets)
     do throws(KVMError) { try machine.forgetTranslations() } catch {
       // No vCPU enters the guest any more, so none uses anything.
-      crash("KVM does not forget the shadow page tables: \(error)")
+      domain?.crash("KVM does not forget the shadow page tables: \(error)")
     }
   }
 
   /// Waits until a vCPU is out of the guest; it stays out as long as the caller holds the lock.
-  private func stop(_ processor: Processor) {
+  private func stop(_ processor: ParavirtualProcessor) {
     var tries = 0
     while processor.inGuest.load(ordering: .sequentiallyConsistent) {
       if tries & 0xff == 0 { processor.kick() }
@@ -57,7 +57,7 @@ extension Domain {
   }
 }
 
-extension Processor {
+extension ParavirtualProcessor {
   /// Lets the vCPU store the entries of the window's list once more, in ring 0.
   /// - Returns: false if it could not.
   fileprivate func storeDowngrades(_ count: Int) -> Bool {
@@ -65,7 +65,7 @@ extension Processor {
     guard !virtual.exceptionPending else { return false }
     let (general, others) = (registers.pointee, special.pointee)
     setMonitorSegments()
-    special.pointee.cr3 = domain.window.root.address.rawValue
+    special.pointee.cr3 = space.window.root.address.rawValue
     registers.pointee.rip = MonitorWindow.storeStub
     registers.pointee.rsp = MonitorWindow.stackTop(of: index)
     registers.pointee.rflags = Flags.always

@@ -114,11 +114,11 @@ struct UpdatableTables {
   fileprivate var refused: MachineFrame?
 }
 
-extension Processor {
+extension ParavirtualProcessor {
   var updatesWithoutExit: Bool { domain.host.monitor.updatesWithoutExit }
 
   private var updatableList: UnsafeMutablePointer<UInt64> {
-    domain.window.updatable + index * UpdateStub.listSize / 8
+    space.window.updatable + index * UpdateStub.listSize / 8
   }
 
   /// The guest has updated one entry by hypercall. Of a table that it updates twice in a row, more is to be expected: it
@@ -132,11 +132,11 @@ extension Processor {
     else { return }
     // The number is the guest's word, and so are its tables: that it maps the table there is looked up.
     let number = domain.frames.memory.machineToPhysical[table]
-    let address = VirtualAddress(domain.directMap &+ number &<< 12)
+    let address = VirtualAddress(space.directMap &+ number &<< 12)
     guard number < 1 << 40, address.rawValue != table.address.rawValue,
       let place = try? levelOnePlace(for: address), domain.frames.entry(place).isPresent,
       domain.frames.entry(place).frame == table,
-      case .resume = domain.pager.fault(
+      case .resume = space.pager.fault(
         at: address, PageFaultError(rawValue: PageFaultError.present | PageFaultError.write), pagingView)
     else {
       updatable.refused = table

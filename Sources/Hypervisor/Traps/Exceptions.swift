@@ -3,7 +3,7 @@
 import Interfaces
 
 /// What an exception at CPL 3 leads to: a mended shadow, an emulated instruction, or the guest's own handler.
-extension Processor {
+extension ParavirtualProcessor {
   func handleException(_ vector: Int) {
     statistics.count(vector: vector)
     guard let frame = pages.exceptionFrame(at: registers.pointee.rsp, hasError: Vector.hasError(vector))
@@ -41,7 +41,7 @@ extension Processor {
       resume(after)
       return
     }
-    switch domain.pager.fault(at: address, error, pagingView) {
+    switch space.pager.fault(at: address, error, pagingView) {
     case .resume:
       statistics.count(.shadowFills)
       resume(context)

@@ -18,7 +18,7 @@ struct InstructionEmulator {
     case notOurs
   }
 
-  private let processor: Processor
+  private let processor: ParavirtualProcessor
   private var context: GuestContext
   private let bytes: [UInt8]
   private var position = 0
@@ -26,7 +26,7 @@ struct InstructionEmulator {
   private var wordSized = false
   private var isRepeated = false
 
-  init(_ processor: Processor, _ context: GuestContext) {
+  init(_ processor: ParavirtualProcessor, _ context: GuestContext) {
     self.processor = processor
     self.context = context
     var fetched = [UInt8](repeating: 0, count: 15)

@@ -4,7 +4,7 @@ import Interfaces
 import KVM
 
 /// Registers that only ring 0 has: what a PV guest's kernel may see and change of them.
-extension Processor {
+extension ParavirtualProcessor {
   private static let taskSwitchedBit: UInt64 = 1 << 3
 
   /// CR0.TS: the next use of the floating-point unit gives exception 7.

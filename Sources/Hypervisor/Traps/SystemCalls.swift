@@ -3,7 +3,7 @@
 import Interfaces
 
 /// SYSCALL: a hypercall from the guest's kernel, a system call of its user, or the return from an exception.
-extension Processor {
+extension ParavirtualProcessor {
   func handleSystemCallPort() {
     noteActivity()
     guard isSystemCallPage(registers.pointee.rip) else {
@@ -64,7 +64,7 @@ extension Processor {
   /// Source: xen/include/public/arch-x86/xen-x86_64.h, `struct iret_context`.
   func interruptReturn() {
     let frame = registers.pointee.rsp
-    domain.pager.returns(index)
+    space.pager.returns(index)
     let registersSaved: ArgumentBlock
     let stackSelector: UInt64
     do throws(HypercallError) {

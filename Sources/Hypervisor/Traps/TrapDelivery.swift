@@ -14,7 +14,7 @@ enum Vector {
 /// Enters handlers of the guest's kernel, as real Xen does with a bounce frame on the kernel's stack.
 /// Source: xen/include/public/arch-x86/xen-x86_64.h; the frame, from low to high, is rcx, r11, [error], rip,
 /// cs | saved mask << 32, rflags, rsp, ss.
-extension Processor {
+extension ParavirtualProcessor {
   /// Delivers an exception to the guest's handler; without one the domain ends.
   func deliver(vector: Int, error: UInt64, _ context: GuestContext) {
     let gate = trapGates[vector]

@@ -30,10 +30,7 @@ enum Flags {
   static let guests: UInt64 = arithmetic | trap | direction | resume | alignmentCheck | identification
 }
 
-extension Processor {
-  var registers: UnsafeMutablePointer<Registers> { virtual.registers }
-  var special: UnsafeMutablePointer<SpecialRegisters> { virtual.special }
-
+extension ParavirtualProcessor {
   /// The guest's registers as they are when it runs at CPL 3.
   var currentContext: GuestContext {
     GuestContext(
@@ -146,7 +143,7 @@ extension Processor {
   }
 
   /// The registers as some lines of text, for a person.
-  func describeRegisters() -> String {
+  func describeKernelAndUser() -> String {
     let general = registers.pointee
     let segments = special.pointee
     func word(_ name: String, _ value: UInt64) -> String {

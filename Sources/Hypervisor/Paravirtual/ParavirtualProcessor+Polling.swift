@@ -28,8 +28,6 @@ struct PollingGuess {
   var indices: [UInt64] = []
   /// How long it sleeps next, in nanoseconds.
   var nextSleep = shortestSleep
-  /// The period that the thread's timer has now; 0 while it is stopped.
-  var currentSlice = 0
 
   static let shortestSleep: UInt64 = 1_000_000
   static let longestSleep: UInt64 = 32_000_000
@@ -48,29 +46,22 @@ struct PollingGuess {
   }
 }
 
-extension Processor {
-  /// Sets the timer of the vCPU's thread, unless it is set that way already.
-  func setSlice(_ timer: SliceTimer, nanoseconds: Int) {
-    guard polling.currentSlice != nanoseconds else { return }
-    polling.currentSlice = nanoseconds
-    timer.setPeriod(nanoseconds: nanoseconds)
-  }
-
+extension ParavirtualProcessor {
   /// The guest did something other than fault or run on.
   func noteActivity() { polling.end(at: domain.clock.now) }
 
   /// Rule 1, when the guest has been interrupted.
   func suspectPolling() {
-    guard let polled = domain.polled, domain.frames.owns(polled.frame), mode == .kernel, !polling.isWatched,
+    guard let polled = space.polled, domain.frames.owns(polled.frame), mode == .kernel, !polling.isWatched,
       domain.clock.now &- polling.lastActivity > UInt64(PollingGuess.longSlice)
     else { return }
-    domain.pager.watch(polled.frame)
+    space.pager.watch(polled.frame)
     polling.isWatched = true
   }
 
   /// Rule 2, when a fault at an address has been mended.
   func noteMendedFault(at address: VirtualAddress) {
-    guard polling.isWatched, let polled = domain.polled,
+    guard polling.isWatched, let polled = space.polled,
       case .mapped(let translation) = GuestWalker(frames: domain.frames).walk(
         address, root: kernelRoot, for: .read, in: .kernel), translation.frame == polled.frame,
       let page = domain.frames.memory.bytes(of: polled.frame)
