@@ -91,6 +91,9 @@ let package = Package(
     // Disks of formats that QEMU reads.
     .systemLibrary(
       name: "CNBD", path: "Sources/CNBD", pkgConfig: "libnbd", providers: [.apt(["libnbd-dev"])]),
+    // Several requests to a raw disk at a time.
+    .systemLibrary(
+      name: "CURing", path: "Sources/CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "CSeccomp", path: "Sources/CSeccomp", providers: [.apt(["libseccomp-dev"])]),
     // The pages of `explore --serve`.
     .systemLibrary(
@@ -152,7 +155,8 @@ let package = Package(
       name: "Xenstore", dependencies: ["Hypervisor", "Machines", "Interfaces"],
       swiftSettings: testable + instrumented),
     .target(
-      name: "Devices", dependencies: ["CNBD", "CSlirp", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
+      name: "Devices",
+      dependencies: ["CNBD", "CSlirp", "CURing", "Hypervisor", "Xenstore", "Machines", "Interfaces"],
       swiftSettings: testable + instrumented),
     .target(
       name: "Toolstack", dependencies: ["CKVM", "CSeccomp", "Devices", "Xenstore", "Hypervisor"],
@@ -162,7 +166,7 @@ let package = Package(
       name: "lockstep",
       dependencies: [
         "Toolstack", "Devices", "Hypervisor", "Machines", "Interfaces", "Conformance", "Proofs", "Specs",
-        "Checker", "CMicroHTTP",
+        "Checker", "CMicroHTTP", "CURing",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -177,7 +181,7 @@ let package = Package(
       fixtures: ["Fixtures"]),
     tests("Hypervisor", ["Hypervisor", "KVM", "Machines", "Conformance", "PlantedBugs", "Interfaces"]),
     tests("Xenstore", ["Xenstore", "Machines", "Interfaces"]),
-    tests("Devices", ["Devices", "Corpora", "FakeGuests", "Xenstore", "Machines", "Interfaces"]),
+    tests("Devices", ["Devices", "CURing", "Corpora", "FakeGuests", "Xenstore", "Machines", "Interfaces"]),
     tests(
       "Toolstack",
       [

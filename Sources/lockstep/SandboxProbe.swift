@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CURing
 import Glibc
 import Toolstack
 
@@ -19,7 +20,8 @@ struct SandboxProbe: ParsableCommand {
   var attempts: [Attempt]
 
   enum Attempt: String, ExpressibleByArgument, CaseIterable {
-    case thread, read, write, inet, unix, spawn, code, signal, terminal, exec, execEarlier
+    case thread, read, write, inet, unix, spawn, code, signal, terminal, exec, execEarlier, ring, ringEntry,
+      ringChange
   }
 
   /// Where a thread from before the sandbox waits for it.
@@ -80,6 +82,12 @@ struct SandboxProbe: ParsableCommand {
     case .signal: return error(of: kill(getppid(), 0))
     // A request that no part of lockstep makes.
     case .terminal: return error(of: tcflush(STDIN_FILENO, TCIFLUSH))
+    case .ring:
+      var parameters = io_uring_params()
+      return -min(io_uring_setup(1, &parameters), 0)
+    // Of a descriptor that is none of the rings that a guest's disks have.
+    case .ringEntry: return -min(io_uring_enter(0, 0, 0, 0, nil), 0)
+    case .ringChange: return -min(io_uring_register(0, UInt32(IORING_REGISTER_PROBE), nil, 0), 0)
     case .exec, .execEarlier:
       execute()
       return errno

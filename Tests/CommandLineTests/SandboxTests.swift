@@ -14,12 +14,12 @@ struct SandboxTests {
   @Test("leaves threads, and no files, sockets, processes, code, signals to others, or terminals")
   func withoutNetwork() {
     let result = probe(
-      "thread", "read", "write", "inet", "unix", "spawn", "code", "signal", "terminal", "thread")
+      "thread", "read", "write", "inet", "unix", "spawn", "code", "signal", "terminal", "ringEntry", "thread")
     let no = Self.refused
     #expect(
       result.output
         == "thread: done\nread: \(no)\nwrite: \(no)\ninet: \(no)\nunix: \(no)\nspawn: \(no)\ncode: \(no)\n"
-        + "signal: \(no)\nterminal: \(no)\nthread: done\n")
+        + "signal: \(no)\nterminal: \(no)\nringEntry: \(no)\nthread: done\n")
     #expect(result.end == .exited(0) && result.error == "")
   }
 
@@ -31,14 +31,14 @@ struct SandboxTests {
   }
 
   @Test(
-    "ends the process that would run a program, in each of its threads, and says so",
-    arguments: ["exec", "execEarlier"])
-  func intrusion(attempt: String) {
+    "ends the process that would run a program, in each of its threads, or make an io_uring, and says so",
+    arguments: [("exec", "059"), ("execEarlier", "059"), ("ring", "425"), ("ringChange", "427")])
+  func intrusion(attempt: String, call: String) {
     let result = probe(attempt)
     #expect(result.end == .exited(128 + SIGSYS))
     #expect(
       result.error
-        == "lockstep: stopped: system call 059 was tried, which no part of lockstep needs: "
+        == "lockstep: stopped: system call \(call) was tried, which no part of lockstep needs: "
         + "somebody may have broken out of the guest\n")
   }
 

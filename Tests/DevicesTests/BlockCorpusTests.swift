@@ -51,6 +51,20 @@ struct BlockCorpusTests {
     #expect(found.contains { $0.contains(message) }, "\(found)")
   }
 
+  @Test(
+    "find a disk that is still at pages of which it was said to be done, and one that does not what it is asked",
+    arguments: [
+      (WeakQueue.Weakness.isEarly, "pages are let go of while the disk is at them"),
+      (.forgetsFlushes, "is said to be done, and is not"), (.losesWrites, "is said to be done, and is not"),
+      (.mistakes, "the disk is asked for what no request names"),
+    ])
+  private func weakQueues(weakness: WeakQueue.Weakness, message: String) throws {
+    var surroundings = BlockScript.Surroundings()
+    surroundings.queue = { WeakQueue($0, weakness) }
+    let found = try Corpus.seeds(of: "Block").compactMap { try Self.complaint($0.bytes, surroundings) }
+    #expect(found.contains { $0.contains(message) }, "\(found)")
+  }
+
   @Test("find a back end that reads a slot of the ring twice, and one that answers twice")
   func weakRings() throws {
     var surroundings = BlockScript.Surroundings()
@@ -62,6 +76,55 @@ struct BlockCorpusTests {
     surroundings.ring = { WeakRing(inner: $0, page: $1, looksTwice: false) }
     #expect(try found().contains { $0 == "there is an answer without a request" })
   }
+}
+
+/// A disk of which is said what is not so.
+private final class WeakQueue: BlockQueue, @unchecked Sendable {
+  enum Weakness: Sendable {
+    /// Says that an operation is done as soon as it was asked for, and does it afterwards.
+    case isEarly
+    /// Says that it has flushed, and has not.
+    case forgetsFlushes
+    /// Says that it has written what it has not.
+    case losesWrites
+    /// Reads where it was to write.
+    case mistakes
+  }
+
+  private let inner: any BlockQueue
+  private let weakness: Weakness
+  private var said: [Int] = []
+
+  init(_ inner: any BlockQueue, _ weakness: Weakness) {
+    self.inner = inner
+    self.weakness = weakness
+  }
+
+  var storage: any BlockStorage { inner.storage }
+  var descriptor: Int32 { inner.descriptor }
+  var ring: Int32? { inner.ring }
+
+  func submit(_ operation: DiskOperation, tag: Int) {
+    switch (weakness, operation) {
+    case (.isEarly, _): said.append(tag)
+    case (.forgetsFlushes, .flush), (.losesWrites, .write): return said.append(tag)
+    case (.mistakes, .write(let sector, let buffers)):
+      return inner.submit(.read(sector: sector, into: buffers), tag: tag)
+    default: break
+    }
+    inner.submit(operation, tag: tag)
+  }
+
+  func start() { inner.start() }
+
+  func takeDone() -> (tag: Int, isDone: Bool)? {
+    if let tag = said.popLast() { return (tag, true) }
+    if weakness != .isEarly { return inner.takeDone() }
+    while inner.takeDone() != nil {}
+    return nil
+  }
+
+  func wait() { inner.wait() }
 }
 
 /// Grants, used as no back end may use them.

@@ -29,7 +29,7 @@ struct BlockDeviceTests {
         grants: HostGrants(guest, of: FakeGuest.domain),
         makeRing: { OptimisedMachinery().makeBackRing(page: $0, slotCount: $1, slotSize: $2) },
         bind: { channels.bind($0) })
-      device = BlockDevice(image, paths, store, bus)
+      device = BlockDevice(BlockQueues.open(image), paths, store, bus)
       frontEnd = FakeFrontEnd(guest, ringFrame: 2)
     }
 

@@ -51,9 +51,9 @@ struct BlockFormsTests {
         operation: operation, sector: sector, segments: segments, page: Self.page, count: count))
   }
 
-  @Test("moves 256 segments at once, the most that it offers, and no more")
-  func indirect() throws {
-    let bench = try BlockBench(sectors: 300)
+  @Test("moves 256 segments at once, the most that it offers, and no more", arguments: BlockEngine.available)
+  func indirect(engine: BlockEngine) throws {
+    let bench = try BlockBench(engine, sectors: 300)
     bench.guest.grant(Self.page, readOnly: true)
     for frame in 10..<42 { bench.guest.grant(frame) }
     let segments = (0..<256).map { (index: Int) -> (UInt32, UInt8, UInt8) in
@@ -77,9 +77,9 @@ struct BlockFormsTests {
     #expect(try indirect(bench, 0, segments, count: 0) == -1)
   }
 
-  @Test("refuses indirect requests that make no sense, and changes nothing")
-  func refusals() throws {
-    let bench = try BlockBench()
+  @Test("refuses indirect requests that make no sense, and changes nothing", arguments: BlockEngine.available)
+  func refusals(engine: BlockEngine) throws {
+    let bench = try BlockBench(engine)
     let whole: [(UInt32, UInt8, UInt8)] = [(10, 0, 7)]
     bench.guest.grant(10)
     #expect(try indirect(bench, 1, whole) == -1, "its page is not granted")
@@ -94,10 +94,11 @@ struct BlockFormsTests {
     #expect(bench.file.bytes == BlockBench.content)
   }
 
-  @Test("reads the segments once, whatever the guest makes of them meanwhile")
-  func doubleFetch() throws {
+  @Test(
+    "reads the segments once, whatever the guest makes of them meanwhile", arguments: BlockEngine.available)
+  func doubleFetch(engine: BlockEngine) throws {
     let grants = Mutex<Meddling?>(nil)
-    let bench = try BlockBench { guest, inner in
+    let bench = try BlockBench(engine) { guest, inner in
       let meddling = Meddling(inner) {
         guest.page(Self.page).initializeMemory(as: UInt8.self, repeating: 0xff)
       }
@@ -114,9 +115,11 @@ struct BlockFormsTests {
     #expect(grants.withLock { $0?.all } == [first, second])
   }
 
-  @Test("gives whole pages of a discarded part back to the host, and keeps all around them")
-  func discard() throws {
-    let bench = try BlockBench()
+  @Test(
+    "gives whole pages of a discarded part back to the host, and keeps all around them",
+    arguments: BlockEngine.available)
+  func discard(engine: BlockEngine) throws {
+    let bench = try BlockBench(engine)
     try #require(bench.image.canDiscard, "/tmp has no holes")
     #expect(try bench.status(of: FakeFrontEnd.discardSlot(sector: 4, count: 24)) == 0)
     var expected = BlockBench.content
@@ -132,9 +135,11 @@ struct BlockFormsTests {
     #expect(stat(bench.file.path, &status) == 0 && status.st_blocks < before)
   }
 
-  @Test("refuses to discard what is not on the disk, and what it does not offer")
-  func discardRefusals() throws {
-    let bench = try BlockBench()
+  @Test(
+    "refuses to discard what is not on the disk, and what it does not offer", arguments: BlockEngine.available
+  )
+  func discardRefusals(engine: BlockEngine) throws {
+    let bench = try BlockBench(engine)
     try #require(bench.image.canDiscard, "/tmp has no holes")
     for (sector, count) in [
       (0, 65), (64, 1), (65, 0), (0, 0), (8, .max), (.max, 1), (.max, .max), (1 << 63, 1 << 63),
@@ -143,7 +148,7 @@ struct BlockFormsTests {
     }
     #expect(try bench.status(of: FakeFrontEnd.discardSlot(sector: 0, count: 64, flags: 1)) == -2)
     #expect(bench.file.bytes == BlockBench.content)
-    let kept = try BlockBench(discard: false)
+    let kept = try BlockBench(engine, discard: false)
     #expect(try kept.status(of: FakeFrontEnd.discardSlot(sector: 0, count: 64)) == -2)
     #expect(kept.file.bytes == BlockBench.content)
   }

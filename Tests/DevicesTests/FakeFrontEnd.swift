@@ -105,8 +105,10 @@ final class FakeFrontEnd {
     return nextIdentifier
   }
 
+  typealias Response = (identifier: UInt64, operation: UInt8, status: Int16)
+
   /// The next response.
-  func take() throws -> (identifier: UInt64, operation: UInt8, status: Int16)? {
+  func take() throws -> Response? {
     var slot = [UInt8](repeating: 0xff, count: 112)
     guard try slot.withUnsafeMutableBytes({ try ring.takeResponse(into: $0) }) else { return nil }
     return slot.withUnsafeBytes {

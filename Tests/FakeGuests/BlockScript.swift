@@ -20,6 +20,7 @@ public final class BlockScript {
   private let store = HostStore(Store())
   private let paths = DevicePaths(kind: "vbd", domain: FakeGuest.domain, number: 51712)
   private let port = FakePort()
+  private let queue: ScriptedQueue
   private let device: BlockDevice
   private var isOver = false
   /// The guest's side of the ring.
@@ -33,9 +34,10 @@ public final class BlockScript {
   /// 256 of them are the most that one request moves at the least.
   private static let sectorCount = 272
 
-  /// What is put around the guest's grants and its ring, such as a bug that must be found.
+  /// What is put around the guest's grants, its ring and its disk, such as a bug that must be found.
   public struct Surroundings: Sendable {
     public var grants: @Sendable (any GrantAccess) -> any GrantAccess = { $0 }
+    public var queue: @Sendable (any BlockQueue) -> any BlockQueue = { $0 }
     public var ring: @Sendable (any BackRing, _ page: UnsafeMutableRawPointer) -> any BackRing = { ring, _ in
       ring
     }
@@ -45,7 +47,8 @@ public final class BlockScript {
     public init() {}
   }
 
-  /// - Parameter kind: bit 0 for a disk that may only be read, bit 1 for one that does not discard.
+  /// - Parameter kind: bit 0 for a disk that may only be read, bit 1 for one that does not discard, bit 2 for one that does
+  ///   what it is asked for only when the script says so.
   private init(_ kind: UInt8, _ surroundings: Surroundings) throws {
     for frame in 2..<FakeGuest.frameCount {
       guest.page(frame).initializeMemory(as: UInt8.self, repeating: UInt8(0x80 + frame))
@@ -70,7 +73,9 @@ public final class BlockScript {
         return surroundings.ring(ring, page)
       },
       bind: { port.bind($0, witness) })
-    device = BlockDevice(image, paths, store, bus)
+    queue = ScriptedQueue(image, witness)
+    queue.isSlow = kind & 4 != 0
+    device = BlockDevice(surroundings.queue(queue), paths, store, bus)
     witness.meddle = { [unowned self] in meddle() }
   }
 
@@ -100,7 +105,10 @@ public final class BlockScript {
     case 4:
       publish()
       work()
-    case 5: work()
+    case 5:
+      // The disk has done one of the things that it was asked for.
+      if operation >= 16 { queue.finish(Int(operation >> 4) - 1) }
+      work()
     case 6: enter(&reader)
     case 7: connect(frame: 2 + Int(reader.byte() & 1))
     case 8: arm(&reader)
@@ -146,7 +154,13 @@ public final class BlockScript {
     let bytes = armed.remove(at: due).bytes
     bytes.withUnsafeBufferPointer {
       var reader = ScriptReader($0)
-      while let operation = reader.next() { perturb(10 + operation % 6, &reader) }
+      while let operation = reader.next() {
+        if operation >= 0xe0 {
+          queue.finish(Int(operation & 0x1f))
+        } else {
+          perturb(10 + operation % 6, &reader)
+        }
+      }
     }
   }
 
@@ -289,10 +303,12 @@ public final class BlockScript {
     let isConnected = store.read(paths.backEnd / "state") == "4"
     if !isConnected { return checkDisconnected() }
     if let ring = witness.ring {
-      if !hasMore && !ring.isQuiet { witness.complain("the back end sleeps, and did not ask for an event") }
+      if !hasMore && !ring.isQuiet && !witness.isHolding {
+        witness.complain("the back end sleeps, and did not ask for an event")
+      }
       if ring.owesEvent { witness.complain("an event is missing") }
     }
-    if guest.mappedFrames.count > 1 { witness.complain("frames \(guest.mappedFrames) are still mapped") }
+    witness.endTurn(isIdle: !hasMore && queue.isIdle)
   }
 
   private func checkDisconnected() {

@@ -4,9 +4,9 @@ import Interfaces
 
 @testable import Devices
 
-/// Stands between a block back end and its guest's grants and ring, sees what it takes, maps, lets go of and answers, and
-/// says what is not as it must be. The back end is expected to carry out one request after the other, and to map the
-/// pages of its data together.
+/// Stands between a block back end, its guest's grants and ring, and its disk, sees what it takes, maps, asks of the disk,
+/// lets go of and answers, and says what is not as it must be. The back end is expected to begin requests in the order of
+/// the ring, and to map the pages of a request's data together.
 final class BlockWitness: GrantAccess, @unchecked Sendable {
   let contents: BlockContents
   let disk: ExpectedBlockRequest.Disk
@@ -21,11 +21,35 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
   private(set) var takenInTurn = 0
 
   private let grants: any GrantAccess
-  private var request: ExpectedBlockRequest?
-  /// What became of mapping the request's pages.
-  private var data: (pages: [MappedPage]?, isDone: Bool)?
+  /// The request that was taken and has not begun: there is one at most.
+  private var waiting: Activity?
+  /// Requests that the disk was asked for, by tag; of a barrier that goes on, by the tag that it had.
+  private var underWay: [Int: Activity] = [:]
   /// Everything mapped, by reference.
   private var mapped: [(reference: GrantReference, page: MappedPage)] = []
+
+  private struct Activity {
+    var request: ExpectedBlockRequest
+    /// What became of mapping the pages of its data.
+    var isMapped = false
+    var pages: [MappedPage]?
+    var isLetGo = false
+    /// Whether the disk is at it.
+    var isBusy = false
+    /// What the disk has done of it: a barrier is a flush, a transfer and a flush.
+    var flushes = 0
+    var isTransferred = false
+
+    var isBarrier: Bool { request.operation == 2 }
+    /// Whether all of it was done, or all that a barrier without data is.
+    var isDone: Bool {
+      switch request.operation {
+      case 2: (request.segments ?? []).isEmpty ? flushes > 0 : isTransferred && flushes > 1
+      case 3: flushes > 0
+      default: isTransferred
+      }
+    }
+  }
 
   init(_ contents: BlockContents, _ disk: ExpectedBlockRequest.Disk, _ grants: any GrantAccess) {
     self.contents = contents
@@ -36,6 +60,18 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
   func complain(_ text: String) { complaint = complaint ?? text }
 
   func beginTurn() { takenInTurn = 0 }
+
+  /// Whether a request waits for others to end.
+  var isHolding: Bool { waiting != nil && !underWay.isEmpty }
+
+  /// What must hold when the back end has done what it could, while it is connected.
+  /// - Parameter isIdle: whether the disk is at nothing, and has done nothing that the back end has not seen.
+  func endTurn(isIdle: Bool) {
+    let inUse = underWay.values.reduce(0) { $0 + ($1.isLetGo ? 0 : $1.pages?.count ?? 0) }
+    // The ring is mapped too.
+    if mapped.count > 1 + inUse { complain("pages are still mapped that no request needs") }
+    if isIdle && (waiting != nil || !underWay.isEmpty) { complain("a request is forgotten") }
+  }
 
   func frame(of page: UnsafeMutableRawPointer) -> Int {
     guard let base = contents.guest.page(0).baseAddress else { return 0 }
@@ -82,29 +118,47 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
   }
 
   private func note(_ references: [GrantReference], _ pages: [MappedPage]?, readOnly: Bool) {
-    guard let request else { return }
-    if let page = request.indirectPage, request.segments == nil {
-      if references.map(\.rawValue) != [page] || !readOnly {
-        complain("a request maps what it does not name")
+    if let (tag, activity) = underWay.first(where: { $0.value.isBarrier && !$0.value.isBusy }) {
+      underWay[tag] = noteData(activity, references, pages, readOnly: readOnly)
+    } else if let activity = waiting {
+      if let page = activity.request.indirectPage, activity.request.segments == nil {
+        if references.map(\.rawValue) != [page] || !readOnly {
+          complain("a request maps what it does not name")
+        }
+      } else {
+        waiting = noteData(activity, references, pages, readOnly: readOnly)
       }
-      return
     }
-    if data != nil { complain("a request maps its pages twice") }
+    // Otherwise it is the ring of a new connection.
+  }
+
+  private func noteData(
+    _ activity: Activity, _ references: [GrantReference], _ pages: [MappedPage]?, readOnly: Bool
+  ) -> Activity {
+    var activity = activity
+    let request = activity.request
+    if activity.isMapped { complain("a request maps its pages twice") }
     if references.map(\.rawValue) != request.segments?.map(\.reference) || !request.movesData {
       complain("a request maps what it does not name")
     }
     if request.operation == 0 && readOnly { complain("pages that are read into are mapped for reading only") }
-    data = (pages, false)
+    activity.isMapped = true
+    activity.pages = pages
+    return activity
   }
 
   func unmap(_ pages: [MappedPage]) {
-    // The guest has not had its turn since the back end touched them.
-    if let request, let all = data?.pages, pages.map(\.handle) == all.map(\.handle) {
-      carryOut(request, all)
-    } else if let page = request?.indirectPage, pages.count == 1, request?.segments == nil,
+    let handles = pages.map(\.handle)
+    if let (tag, activity) = underWay.first(where: {
+      !$0.value.isLetGo && $0.value.pages?.map(\.handle) == handles
+    }) {
+      if activity.isBusy { complain("pages are let go of while the disk is at them") }
+      underWay[tag]?.isLetGo = true
+    } else if let page = waiting?.request.indirectPage, pages.count == 1, waiting?.request.segments == nil,
       mapped.contains(where: { $0.reference.rawValue == page && $0.page.handle == pages[0].handle })
     {
-      request?.readSegments(UnsafeRawBufferPointer(contents.guest.page(frame(of: pages[0].bytes))))
+      // The guest has not had its turn since the back end read it.
+      waiting?.request.readSegments(UnsafeRawBufferPointer(contents.guest.page(frame(of: pages[0].bytes))))
     }
     check()
     meddle()
@@ -113,65 +167,146 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
     meddle()
   }
 
+  // MARK: the disk
+
+  /// The back end asks the disk for something.
+  func begin(_ operation: DiskOperation, tag: Int) {
+    if underWay.values.contains(where: { $0.isBarrier && $0.isBusy }) {
+      complain("a request begins before a barrier has ended")
+    }
+    // A barrier goes on, under whatever tag.
+    if let (old, activity) = underWay.first(where: { $0.value.isBarrier }) {
+      underWay[old] = nil
+      if underWay[tag] != nil { complain("a tag has two requests") }
+      underWay[tag] = activity
+    } else if let activity = waiting {
+      waiting = nil
+      if underWay[tag] != nil { complain("a tag has two requests") }
+      if activity.isBarrier && !underWay.isEmpty { complain("a barrier begins before others have ended") }
+      underWay[tag] = activity
+    } else {
+      return complain("the disk is asked for what no request names")
+    }
+    underWay[tag]?.isBusy = true
+    if let activity = underWay[tag], !suits(operation, activity) {
+      complain("the disk is asked for what no request names")
+    }
+  }
+
+  private func suits(_ operation: DiskOperation, _ activity: Activity) -> Bool {
+    let request = activity.request
+    return switch (operation, request.operation) {
+    case (.read(let sector, _), 0), (.write(let sector, _), 1): sector == request.sector && activity.isMapped
+    // Between two flushes.
+    case (.write(let sector, _), 2):
+      sector == request.sector && activity.flushes == 1 && !activity.isTransferred
+    case (.flush, 2): activity.flushes == 0 || activity.isTransferred
+    case (.flush, 3): true
+    case (.discard(let sector, let count), 5): sector == request.sector && count == request.discarded
+    default: false
+    }
+  }
+
+  /// The disk has done what it was asked for, since the guest's last turn.
+  func carriedOut(tag: Int, isDone: Bool) {
+    guard var activity = underWay[tag] else { return complain("the disk was asked for nothing") }
+    activity.isBusy = false
+    let request = activity.request
+    if !isDone && request.fate(on: disk) == .succeeds { complain("the disk cannot do \(request)") }
+    if request.operation == 3 || request.operation == 2 && (activity.flushes == 0 || activity.isTransferred) {
+      activity.flushes += 1
+    } else if isDone, request.fate(on: disk) != .fails {
+      if request.operation == 5 {
+        contents.discard(from: request.sector, count: request.discarded)
+      } else if let pages = activity.pages, let segments = request.segments {
+        let pieces = zip(pages, segments).map { (frame: frame(of: $0.bytes), bytes: $1.bytes) }
+        if request.operation == 0 {
+          contents.read(from: request.sector, into: pieces)
+        } else {
+          contents.write(to: request.sector, from: pieces)
+        }
+      }
+      activity.isTransferred = true
+    }
+    underWay[tag] = activity
+    check()
+  }
+
   // MARK: requests
 
   func take(_ slot: UnsafeRawBufferPointer) {
-    if request != nil { complain("a request is taken before the last one is answered") }
-    request = ExpectedBlockRequest(slot)
-    data = nil
+    if waiting != nil { complain("a request is taken before the last one has begun") }
+    waiting = Activity(request: ExpectedBlockRequest(slot))
     takenInTurn += 1
     if takenInTurn > BlockRing.slotCount { complain("one guest keeps its back end busy for ever") }
   }
 
-  /// What a request must have done by the time that its pages are let go of, if it was carried out at all.
-  private func carryOut(_ request: ExpectedBlockRequest, _ pages: [MappedPage]) {
-    guard request.fate(on: disk) != .fails, let segments = request.segments else { return }
-    let pieces = zip(pages, segments).map { (frame: frame(of: $0.bytes), bytes: $1.bytes) }
-    if request.operation == 0 {
-      contents.read(from: request.sector, into: pieces)
-    } else {
-      contents.write(to: request.sector, from: pieces)
-    }
-    data?.isDone = true
-  }
-
   /// - Returns: whether there was a request to answer.
   func answer(_ slot: UnsafeRawBufferPointer) -> Bool {
-    guard let request else {
-      complain("there is an answer without a request")
-      return false
-    }
-    self.request = nil
+    let (identifier, operation) = (slot.load(as: UInt64.self), slot[8])
     let status = slot.loadUnaligned(fromByteOffset: 10, as: Int16.self)
+    guard let activity = takeAnswered(identifier, operation, status) else { return false }
+    let request = activity.request
     answered("\(request.operation)\(request.indirectPage == nil ? "" : ", indirect"): \(status)")
-    if slot.load(as: UInt64.self) != request.identifier || slot[8] != request.operation {
+    if request.identifier != identifier || request.operation != operation {
       complain("an answer is not the one that is due")
     }
     if !(-2...0).contains(status) { complain("there is no status \(status)") }
-    let isMapped = !request.movesData || (request.segments ?? []).isEmpty || data?.isDone == true
-    switch request.fate(on: disk) {
-    case .succeeds where status != 0 && isMapped:
-      complain("a sound request \(request) is answered by \(status)")
-    case .succeeds where status != 0 && data == nil: complain("the pages of \(request) were not mapped")
-    case .succeeds where status == 0 && !isMapped: complain("\(request) is said to be done, and is not")
-    case .fails where status == 0: complain("\(request) is said to be done, which cannot be")
-    default: break
-    }
-    if status == 0, request.operation == 5, request.fate(on: disk) == .succeeds {
-      contents.discard(from: request.sector, count: request.discarded)
-    }
+    if let problem = problem(activity, status) { complain(problem) }
     check()
-    if mapped.count > 1 { complain("pages are still mapped when their request is answered") }
+    if activity.pages != nil && !activity.isLetGo {
+      complain("pages are still mapped when their request is answered")
+    }
     return true
+  }
+
+  /// The request that is answered, of which a guest may have several with the same name: preferably one that it suits.
+  private func takeAnswered(_ identifier: UInt64, _ operation: UInt8, _ status: Int16) -> Activity? {
+    func isMeant(_ activity: Activity) -> Bool {
+      activity.request.identifier == identifier && activity.request.operation == operation
+    }
+    let ended = underWay.filter { !$0.value.isBusy }.sorted { $0.key < $1.key }
+    let meant = ended.filter { isMeant($0.value) }
+    if let (tag, activity) = meant.first(where: { problem($0.value, status) == nil }) ?? meant.first {
+      underWay[tag] = nil
+      return activity
+    }
+    // One that was refused; or whatever there is.
+    if let activity = waiting {
+      waiting = nil
+      return activity
+    }
+    guard let (tag, activity) = ended.first ?? underWay.first.map({ ($0.key, $0.value) }) else {
+      complain("there is an answer without a request")
+      return nil
+    }
+    underWay[tag] = nil
+    return activity
+  }
+
+  /// What is wrong with a status.
+  private func problem(_ activity: Activity, _ status: Int16) -> String? {
+    let request = activity.request
+    let isUnmappable = activity.isMapped && activity.pages == nil
+    return switch request.fate(on: disk) {
+    case .fails where status == 0: "\(request) is said to be done, which cannot be"
+    case .succeeds where status == 0 && !activity.isDone: "\(request) is said to be done, and is not"
+    case .succeeds where status != 0 && !isUnmappable:
+      "a sound request \(request) is answered by \(status)"
+    default: nil
+    }
   }
 
   private func check() {
     if let difference = contents.difference() { complain(difference) }
   }
 
-  /// A connection is over, perhaps in the midst of a request.
+  /// A connection is over, perhaps in the midst of requests, which the disk is not at any more.
   func forget() {
-    request = nil
-    data = nil
+    if underWay.values.contains(where: \.isBusy) {
+      complain("a connection ends while the disk is at its pages")
+    }
+    waiting = nil
+    underWay = [:]
   }
 }

@@ -23,7 +23,7 @@ public final class FakeGuest: GrantHost, @unchecked Sendable {
     memory = FakeMemory(foreignFrames: foreignFrames)
     table = GrantTableGuest(entries: memory.base, frames: 1)
     tables = OptimisedMachinery().makeGrantTables(frames: memory, memory: memory)
-    _ = tables.addDomain(.host, maximumFrames: 0, maximumHandles: 300)
+    _ = tables.addDomain(.host, maximumFrames: 0, maximumHandles: 2000)
     _ = tables.addDomain(Self.domain, maximumFrames: 1, maximumHandles: 64)
     _ = tables.grow(Self.domain, entries: memory.base)
   }

@@ -7,7 +7,10 @@ private let directFlag: CInt = 0x4000
 /// Of the disk, what is read and written.
 private let extent = 64 << 20
 
-/// Reads and writes one after the other, past the page cache: 1 MiB in order, and 4 KiB here and there.
+/// Threads that read or write at the same time, and what each of them moves before it ends.
+private let (threadCount, transfersPerThread) = (16, 64)
+
+/// Reads and writes past the page cache: 1 MiB in order, and 4 KiB here and there, one after the other and 16 at a time.
 func timeDisk(_ path: String) {
   let disk = open(path, O_RDWR | directFlag)
   require(disk >= 0, "open \(path)")
@@ -27,6 +30,44 @@ func timeDisk(_ path: String) {
       place = (place + 7919) % (extent / small)
       require(transfer(small, place * small), name)
     }
+    time("parallel-\(name)", count: threadCount * transfersPerThread) {
+      runThreads { number in
+        // Each in a part of its own.
+        let places = extent / small / threadCount
+        for step in 1...transfersPerThread {
+          require(transfer(small, (number * places + step * 101 % places) * small), name)
+        }
+      }
+    }
   }
   close(disk)
+}
+
+/// Runs a function on several threads, which it tells their numbers, and returns when all have ended.
+private func runThreads(_ body: @escaping (Int) -> Void) {
+  final class Task {
+    let number: Int
+    let body: (Int) -> Void
+
+    init(_ number: Int, _ body: @escaping (Int) -> Void) {
+      self.number = number
+      self.body = body
+    }
+  }
+  let threads = (0..<threadCount).map { number in
+    var thread = pthread_t()
+    let task = Unmanaged.passRetained(Task(number, body))
+    let result = pthread_create(
+      &thread, nil,
+      { argument in
+        if let argument {
+          let task = Unmanaged<Task>.fromOpaque(argument).takeRetainedValue()
+          task.body(task.number)
+        }
+        return nil
+      }, task.toOpaque())
+    require(result == 0, "pthread_create")
+    return thread
+  }
+  for thread in threads { pthread_join(thread, nil) }
 }

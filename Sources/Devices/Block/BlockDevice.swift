@@ -10,15 +10,15 @@ final class BlockDevice: ServedDevice {
     var server: BlockServer
   }
 
-  private let image: any BlockStorage
+  private let queue: any BlockQueue
   private let paths: DevicePaths
   private let store: HostStore
   private let bus: DeviceBus
   private var life: DeviceLife<Connection>
 
   /// - Precondition: `describe` has put the device into the store.
-  init(_ image: any BlockStorage, _ paths: DevicePaths, _ store: HostStore, _ bus: DeviceBus) {
-    self.image = image
+  init(_ queue: any BlockQueue, _ paths: DevicePaths, _ store: HostStore, _ bus: DeviceBus) {
+    self.queue = queue
     self.paths = paths
     self.store = store
     self.bus = bus
@@ -53,7 +53,7 @@ final class BlockDevice: ServedDevice {
   /// - Returns: whether there may be more of them. If not, the next one raises an event.
   @discardableResult
   func work() throws(RingError) -> Bool {
-    life.follow(connect: connect) { bus.disconnect($0.device) }
+    life.follow(connect: connect, disconnect: letGo)
     guard let connection = life.connection else { return false }
     return try connection.server.work(notify: connection.device.channel.notify)
   }
@@ -63,9 +63,14 @@ final class BlockDevice: ServedDevice {
     guard name == BlockRing.protocolName else { throw ConnectionRefusal("unknown protocol") }
     let device = try bus.connect(["ring-ref"], paths, in: store)
     let ring = bus.makeRing(device.pages[0].bytes, BlockRing.slotCount, BlockRing.slotSize)
-    return Connection(device: device, server: BlockServer(ring: ring, image: image, grants: bus.grants))
+    return Connection(device: device, server: BlockServer(ring: ring, queue: queue, grants: bus.grants))
   }
 
-  /// Lets go of the ring and the event channel, if it has them.
-  func disconnect() { life.end { bus.disconnect($0.device) } }
+  /// Waits for what is under way, then lets go of the ring and the event channel, if it has them.
+  func disconnect() { life.end(letGo) }
+
+  private func letGo(_ connection: Connection) {
+    connection.server.drain()
+    bus.disconnect(connection.device)
+  }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What is behind a disk, whatever its form. Belongs to one thread at a time once a guest runs.
+/// What is behind a disk, whatever its form. Several threads may use it at a time.
 public protocol BlockStorage: AnyObject, Sendable {
   var path: String { get }
   var isReadOnly: Bool { get }

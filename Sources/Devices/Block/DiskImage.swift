@@ -17,7 +17,7 @@ public final class DiskImage: BlockStorage {
   public let canDiscard: Bool
   /// Only whole pages of so many bytes are given back.
   static let discardGranularity = 4096
-  private let descriptor: Int32
+  let descriptor: Int32
 
   /// Opens and locks an image: alone if it is to be written, with other readers if not.
   /// - Parameter discard: whether room may be given back, if it can be.
@@ -96,12 +96,12 @@ public final class DiskImage: BlockStorage {
   /// - Precondition: `contains` of sector and the buffers' sizes.
   /// - Returns: false if the host could not read it all.
   public func read(sector: UInt64, into buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
-    transfer(buffers, from: sector) { preadv($0, $1, $2, $3) }
+    transfer(buffers, from: sector, isRead: true)
   }
 
   /// Writes buffers, one after the other; see `read`.
   public func write(sector: UInt64, from buffers: [UnsafeMutableRawBufferPointer]) -> Bool {
-    transfer(buffers, from: sector) { pwritev($0, $1, $2, $3) }
+    transfer(buffers, from: sector, isRead: false)
   }
 
   /// Makes what was written durable.
@@ -117,28 +117,12 @@ public final class DiskImage: BlockStorage {
     return first >= end || Self.makeHole(descriptor, first..<end)
   }
 
-  private func transfer(
-    _ buffers: [UnsafeMutableRawBufferPointer], from sector: UInt64,
-    _ call: (Int32, UnsafePointer<iovec>?, Int32, Int) -> Int
-  ) -> Bool {
-    var offset = Int(sector) * 512
-    var rest = buffers.map { iovec(iov_base: $0.baseAddress, iov_len: $0.count) }[...]
-    while !rest.isEmpty {
-      // At most 256 of the 1024 that the system takes.
-      var count = rest.withUnsafeBufferPointer { call(descriptor, $0.baseAddress, Int32($0.count), offset) }
-      if count < 0 && errno == EINTR { continue }
-      // Nothing at all: the image was cut short behind our back.
-      guard count > 0 else { return false }
-      offset += count
-      while let first = rest.first, first.iov_len <= count {
-        count -= first.iov_len
-        rest.removeFirst()
-      }
-      if let first = rest.first {
-        rest[rest.startIndex] = iovec(
-          iov_base: first.iov_base.map { $0 + count }, iov_len: first.iov_len - count)
-      }
+  private func transfer(_ buffers: [UnsafeMutableRawBufferPointer], from sector: UInt64, isRead: Bool) -> Bool
+  {
+    var vectors = buffers.map { iovec(iov_base: $0.baseAddress, iov_len: $0.count) }
+    return vectors.withUnsafeMutableBufferPointer {
+      var transfer = VectorTransfer(isRead: isRead, offset: Int(sector) * 512, vectors: $0[...])
+      return transfer.finish(descriptor)
     }
-    return true
   }
 }

@@ -9,7 +9,7 @@ import Interfaces
 struct DomainPlan {
   let configuration: GuestConfiguration
   let builder: DomainBuilder
-  let disks: [(image: any BlockStorage, device: VirtualDevice)]
+  let disks: [(queue: any BlockQueue, device: VirtualDevice)]
   let interfaces: [(network: any GuestNetwork, address: EthernetAddress)]
 
   init(_ configuration: GuestConfiguration) throws(ToolstackError) {
@@ -45,10 +45,11 @@ struct DomainPlan {
     }
   }
 
-  private static func open(_ disk: DiskConfiguration) throws(ToolstackError) -> any BlockStorage {
-    if disk.format == .qcow2 { return try ImageServer.open(disk) }
+  private static func open(_ disk: DiskConfiguration) throws(ToolstackError) -> any BlockQueue {
+    if disk.format == .qcow2 { return BlockQueues.open(try ImageServer.open(disk)) }
     do {
-      return try DiskImage(path: disk.target, readOnly: disk.readOnly, discard: disk.discard)
+      return BlockQueues.open(
+        try DiskImage(path: disk.target, readOnly: disk.readOnly, discard: disk.discard))
     } catch {
       throw ToolstackError("disk \(disk.device.name): \(error.description)")
     }

@@ -59,7 +59,10 @@ public final class DomainRunner: Sendable {
     starting()
     var pace = RestartPace()
     var sandbox =
-      isSandboxed ? Sandbox(hasUserNetwork: configuration.interfaces.contains { $0.tap == nil }) : nil
+      isSandboxed
+      ? Sandbox(
+        hasUserNetwork: configuration.interfaces.contains { $0.tap == nil },
+        rings: plan.disks.compactMap(\.queue.ring)) : nil
     while true {
       let life = try RunningDomain(plan, on: host, store, console: console)
       defer {

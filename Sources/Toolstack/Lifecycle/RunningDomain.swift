@@ -69,7 +69,7 @@ final class RunningDomain {
     if let emergencyConsole { domain.emergencyConsole = { emergencyConsole.write($0) } }
     disks = plan.disks.map { disk in
       BlockBackEnd(
-        disk.image, name: disk.device.name, number: disk.device.number, for: domain, on: host, store)
+        disk.queue, name: disk.device.name, number: disk.device.number, for: domain, on: host, store)
     }
     interfaces = plan.interfaces.enumerated().map { number, interface in
       NetworkBackEnd(interface.address, number: number, interface.network, for: domain, on: host, store)

@@ -11,15 +11,23 @@ import Glibc
 public struct Sandbox: Sendable {
   /// User-mode networking opens IPv4 sockets for the guest, and reads the host's name servers.
   public var hasUserNetwork: Bool
+  /// Descriptors of io_urings. What is asked of one passes no filter, so each must have been restricted, when it was made,
+  /// to what this process may do anyway: see `BlockQueue.ring`.
+  public var rings: [Int32]
 
-  public init(hasUserNetwork: Bool) { self.hasUserNetwork = hasUserNetwork }
+  public init(hasUserNetwork: Bool, rings: [Int32] = []) {
+    self.hasUserNetwork = hasUserNetwork
+    self.rings = rings
+  }
 
   /// Confines the process: every thread that is, and every one that will be.
   /// - Throws: if the system has no such filter.
   public func enter() throws(ToolstackError) {
     guard let filter = seccomp_init(Self.refusal(EPERM)) else { throw Self.failure(ENOMEM) }
     defer { seccomp_release(filter) }
-    for rule in Self.rules + (hasUserNetwork ? Self.networkRules : []) { try rule.add(to: filter) }
+    for rule in Self.rules + (hasUserNetwork ? Self.networkRules : []) + ringRules {
+      try rule.add(to: filter)
+    }
     let all = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1)
     guard all == 0 else { throw Self.failure(-all) }
     Self.reportIntrusions()
@@ -153,10 +161,16 @@ extension Sandbox {
     Rule(call: "stat"),
   ]
 
+  /// Rings that are there are entered; others are neither made nor changed.
+  private var ringRules: [Rule] {
+    rings.map { Rule(call: "io_uring_enter", arguments: [Rule.bits(0, 0xffff_ffff as UInt32, $0)]) }
+  }
+
   private static let intrusions: [Rule] = [
     "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "mount", "umount2", "pivot_root",
     "chroot", "setns", "unshare", "init_module", "finit_module", "delete_module", "kexec_load", "bpf",
-    "perf_event_open", "userfaultfd", "io_uring_setup", "open_by_handle_at", "keyctl", "add_key",
+    "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_register", "open_by_handle_at", "keyctl",
+    "add_key",
     "request_key", "reboot",
   ].map { Rule(action: alarm, call: $0) }
 }

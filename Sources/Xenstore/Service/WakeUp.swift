@@ -43,9 +43,13 @@ public final class WakeUp: Sendable {
   }
 
   /// Sleeps until it is raised, and lowers it.
-  public func wait() {
-    var wanted = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-    while poll(&wanted, 1, -1) < 0 && errno == EINTR {}
-    clear()
+  public func wait() { wait(orFor: -1) }
+
+  /// Sleeps until it is raised, or a descriptor is readable; lowers it.
+  /// - Parameter other: -1 for none.
+  public func wait(orFor other: Int32) {
+    var wanted = [descriptor, other].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    while poll(&wanted, 2, -1) < 0 && errno == EINTR {}
+    if wanted[0].revents != 0 { clear() }
   }
 }
