@@ -11,11 +11,17 @@ import Testing
 /// A disk of 64 or more sectors, sector n full of the byte n, behind a server, with a front end.
 struct BlockBench {
   let guest = FakeGuest()
-  let file: TemporaryFile
+  /// Of a disk that the bench has made.
+  private let ownFile: TemporaryFile?
   let image: DiskImage
   let queue: any BlockQueue
   let server: BlockServer
   let frontEnd: FakeFrontEnd
+
+  var file: TemporaryFile {
+    guard let ownFile else { preconditionFailure("the disk is not the bench's own") }
+    return ownFile
+  }
 
   static let content = content(sectors: 64)
   private static func content(sectors: Int) -> [UInt8] {
@@ -30,8 +36,18 @@ struct BlockBench {
     _ engine: BlockEngine, readOnly: Bool = false, sectors: Int = 64, discard: Bool = true,
     _ grants: (FakeGuest, any GrantAccess) -> any GrantAccess = { $1 }
   ) throws {
-    file = TemporaryFile(Self.content(sectors: sectors))
-    image = try DiskImage(path: file.path, readOnly: readOnly, discard: discard)
+    let file = TemporaryFile(Self.content(sectors: sectors))
+    try self.init(
+      engine, DiskImage(path: file.path, readOnly: readOnly, discard: discard), file: file, grants)
+  }
+
+  /// - Parameter image: the disk.
+  init(
+    _ engine: BlockEngine, _ image: DiskImage, file: TemporaryFile? = nil,
+    _ grants: (FakeGuest, any GrantAccess) -> any GrantAccess = { $1 }
+  ) throws {
+    ownFile = file
+    self.image = image
     frontEnd = FakeFrontEnd(guest, ringFrame: Self.ringFrame)
     let ring = OptimisedMachinery().makeBackRing(
       page: guest.page(Self.ringFrame).baseAddress!, slotCount: BlockRing.slotCount,

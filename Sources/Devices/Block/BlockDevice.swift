@@ -38,10 +38,11 @@ final class BlockDevice: ServedDevice {
         ("dev", name), ("type", "file"), ("params", image.path), ("mode", image.isReadOnly ? "r" : "w"),
         ("device-type", "disk"), ("bootable", "1"), ("removable", "0"),
         ("discard-enable", image.canDiscard ? "1" : "0"), ("feature-discard", image.canDiscard ? "1" : "0"),
-        ("discard-granularity", "\(DiskImage.discardGranularity)"), ("discard-alignment", "0"),
+        ("discard-granularity", "\(image.discardGranularity)"), ("discard-alignment", "0"),
         ("discard-secure", "0"),
         ("feature-max-indirect-segments", "\(BlockRing.maximumIndirectSegments)"),
         ("sectors", "\(image.sectorCount)"), ("sector-size", "\(BlockRing.sectorSize)"),
+        ("physical-sector-size", "\(image.physicalSectorSize)"),
         // VDISK_READONLY
         ("info", image.isReadOnly ? "4" : "0"),
         ("feature-flush-cache", image.isReadOnly ? "0" : "1"),

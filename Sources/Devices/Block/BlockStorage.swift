@@ -8,6 +8,10 @@ public protocol BlockStorage: AnyObject, Sendable {
   var sectorCount: UInt64 { get }
   /// Whether room can be given back that its guest does not need.
   var canDiscard: Bool { get }
+  /// What is best given back at a time, in bytes.
+  var discardGranularity: Int { get }
+  /// What is best written at a time, in bytes: for less, or what begins elsewhere, the disk may have to read first.
+  var physicalSectorSize: Int { get }
 
   /// Reads into buffers, one after the other.
   /// - Precondition: `contains` of sector and the buffers' sizes.
@@ -20,7 +24,8 @@ public protocol BlockStorage: AnyObject, Sendable {
   /// Makes what was written durable.
   func flush() -> Bool
 
-  /// Gives room back: what among some sectors is given back reads as 0 from then on, the rest keeps what it holds.
+  /// Gives room back: what among some sectors is given back reads as 0 from then on, or as what a block device makes of it;
+  /// the rest keeps what it holds.
   /// - Precondition: `contains` of them, and `canDiscard`.
   /// - Returns: false if it could not.
   func discard(sector: UInt64, count: UInt64) -> Bool

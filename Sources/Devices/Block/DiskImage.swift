@@ -13,26 +13,42 @@ public final class DiskImage: BlockStorage {
   public let isReadOnly: Bool
   /// Whole sectors of 512 bytes; what is left over at the end is not part of the disk.
   public let sectorCount: UInt64
-  /// Whether the image gives room back that its guest does not need: a file on a file system that has holes.
+  /// Whether the image gives room back that its guest does not need: a file on a file system that has holes, or a device
+  /// that discards.
   public let canDiscard: Bool
+  public let discardGranularity: Int
+  public let physicalSectorSize: Int
   /// Only whole pages of so many bytes are given back.
-  static let discardGranularity = 4096
+  private static let pageSize = 4096
+  /// What is given back begins and ends at multiples of so many bytes.
+  private let discardUnit: Int
   let descriptor: Int32
+  private let isDevice: Bool
 
   /// Opens and locks an image: alone if it is to be written, with other readers if not.
   /// - Parameter discard: whether room may be given back, if it can be.
   public init(path: String, readOnly: Bool, discard: Bool = true) throws(DiskImageError) {
     self.path = path
     isReadOnly = readOnly
-    descriptor = open(path, (readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC)
+    // A device that is to be written must not be in use by the system, such as for a file system.
+    descriptor = open(path, (readOnly ? O_RDONLY : O_RDWR | O_EXCL) | O_CLOEXEC)
     guard descriptor >= 0 else { throw Self.openError(path, readOnly: readOnly, errno) }
-    do {
+    let traits = BlockDeviceTraits(descriptor)
+    isDevice = traits != nil
+    physicalSectorSize = traits?.physicalSectorSize ?? BlockRing.sectorSize
+    discardGranularity = max(traits?.discardGranularity ?? 0, Self.pageSize)
+    discardUnit = max(traits?.logicalSectorSize ?? 0, Self.pageSize)
+    do throws(DiskImageError) {
+      if traits?.isReadOnly == true && !readOnly { throw Self.openError(path, readOnly: false, EROFS) }
       sectorCount = try Self.lockAndMeasure(descriptor, path, readOnly: readOnly)
-      // A hole behind the end changes nothing, and shows whether there can be one.
-      let end = (Int(sectorCount) * 512 / Self.discardGranularity + 1) * Self.discardGranularity
-      canDiscard =
-        discard && !readOnly && Self.isFile(descriptor)
-        && Self.makeHole(descriptor, end..<end + Self.discardGranularity)
+      let mayDiscard = discard && !readOnly
+      if let traits {
+        canDiscard = mayDiscard && traits.discardGranularity != nil
+      } else {
+        // A hole behind the end changes nothing, and shows whether there can be one.
+        let end = (Int(sectorCount) * 512 / Self.pageSize + 1) * Self.pageSize
+        canDiscard = mayDiscard && Self.makeHole(descriptor, end..<end + Self.pageSize)
+      }
     } catch {
       close(descriptor)
       throw error
@@ -47,7 +63,8 @@ public final class DiskImage: BlockStorage {
       case ENOENT: "there is no such file; create it, or correct the path"
       case EACCES, EPERM:
         "no permission to \(readOnly ? "read" : "write") it; change its mode, or use access=ro"
-      case EROFS: "it is on a read-only file system; use access=ro"
+      case EROFS: "it is read-only, or on a read-only file system; use access=ro"
+      case EBUSY: "the system uses it, such as for a file system; unmount it, or use access=ro"
       case EISDIR: "it is a directory; give a raw disk image"
       default: "it cannot be opened: \(String(cString: strerror(code)))"
       }
@@ -76,11 +93,6 @@ public final class DiskImage: BlockStorage {
     return UInt64(end) / 512
   }
 
-  private static func isFile(_ descriptor: Int32) -> Bool {
-    var status = stat()
-    return fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-  }
-
   /// Gives whole pages of a file back, which read as 0 from then on; the size stays.
   private static func makeHole(_ descriptor: Int32, _ bytes: Range<Int>) -> Bool {
     // `fallocate` is hidden without _GNU_SOURCE; removing mapped memory comes to the same.
@@ -107,14 +119,16 @@ public final class DiskImage: BlockStorage {
   /// Makes what was written durable.
   public func flush() -> Bool { fdatasync(descriptor) == 0 }
 
-  /// Gives back the whole pages among some sectors, which read as 0 from then on; the rest keeps what it holds.
+  /// Gives back the whole pages among some sectors; the rest keeps what it holds. In a file they read as 0 from then on, of
+  /// a device they hold what it likes.
   /// - Precondition: `contains` of them, and `canDiscard`.
   /// - Returns: false if the host could not.
   public func discard(sector: UInt64, count: UInt64) -> Bool {
-    let page = Self.discardGranularity
-    let first = (Int(sector) * 512 + page - 1) / page * page
-    let end = Int(sector + count) * 512 / page * page
-    return first >= end || Self.makeHole(descriptor, first..<end)
+    let first = (Int(sector) * 512 + discardUnit - 1) / discardUnit * discardUnit
+    let end = Int(sector + count) * 512 / discardUnit * discardUnit
+    if first >= end { return true }
+    return isDevice
+      ? BlockDeviceTraits.discard(descriptor, first..<end) : Self.makeHole(descriptor, first..<end)
   }
 
   private func transfer(_ buffers: [UnsafeMutableRawBufferPointer], from sector: UInt64, isRead: Bool) -> Bool

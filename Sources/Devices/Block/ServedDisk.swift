@@ -9,6 +9,8 @@ public final class ServedDisk: BlockStorage, @unchecked Sendable {
   public let isReadOnly: Bool
   public let sectorCount: UInt64
   public let canDiscard: Bool
+  public let discardGranularity = 4096
+  public let physicalSectorSize = 512
   /// libnbd has a lock of its own in it.
   private let handle: OpaquePointer
 

@@ -146,11 +146,13 @@ extension Sandbox {
       Rule(call: "prlimit64", arguments: [Rule.equal(0, 0), Rule.equal(2, 0)]),
     ]
 
-  /// Terminals are read and set but not typed into (TIOCSTI). Source: Linux, asm-generic/ioctls.h.
+  /// Terminals are read and set but not typed into (TIOCSTI), and block devices that are open to be written are told what is
+  /// not needed. Source: Linux, asm-generic/ioctls.h and linux/fs.h.
   private static let requests: [UInt32] = [
     0x5401, 0x5402, 0x5403, 0x5404,  // TCGETS, TCSETS, TCSETSW, TCSETSF
     0x5413,  // TIOCGWINSZ
     0x541b, 0x5421,  // FIONREAD, FIONBIO
+    0x1277,  // BLKDISCARD
   ]
 
   private static let networkRules: [Rule] = [
