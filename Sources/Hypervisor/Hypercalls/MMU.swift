@@ -24,9 +24,9 @@ extension ParavirtualProcessor {
     let count = arguments.second & 0xffff_ffff
     try forEach(count) { index throws(HypercallError) in
       let request = try argument(arguments.first &+ index &* 16, byteCount: 16)
-      try update(request.u64(0), request.u64(8))
+      let changed = try update(request.u64(0), request.u64(8))
       done &+= 1
-      if count == 1 { noteUpdate(request.u64(0)) }
+      if count == 1 { noteUpdate(request.u64(0), changed: changed) }
     }
     return 0
   }
@@ -37,13 +37,15 @@ extension ParavirtualProcessor {
     case preserveAccessedAndDirty = 2
   }
 
-  private func update(_ pointer: UInt64, _ value: UInt64) throws(HypercallError) {
+  /// - Returns: false if the entry was that already.
+  private func update(_ pointer: UInt64, _ value: UInt64) throws(HypercallError) -> Bool {
     guard let kind = UpdateKind(rawValue: pointer & 3) else { throw .notImplemented }
     let address = MachineAddress(pointer & ~3)
     switch kind {
     case .machineToPhysical:
       guard domain.frames.owns(address.frame) else { throw .invalid }
       domain.frames.memory.machineToPhysical[address.frame] = value
+      return true
     case .normal, .preserveAccessedAndDirty:
       guard address.rawValue % 8 == 0, domain.frames.owns(address.frame) else { throw .invalid }
       let entry = PageTableEntry(value)
@@ -51,9 +53,10 @@ extension ParavirtualProcessor {
       guard !entry.isPresent || !entry.has(PageTableEntry.writable) || entry.frame != address.frame else {
         throw .invalid
       }
-      try setEntry(
-        EntryPlace(table: address.frame, index: address.offset / 8), entry,
-        preserving: kind == .preserveAccessedAndDirty)
+      let place = EntryPlace(table: address.frame, index: address.offset / 8)
+      let old = domain.frames.entry(place)
+      try setEntry(place, entry, preserving: kind == .preserveAccessedAndDirty)
+      return old != entry
     }
   }
 

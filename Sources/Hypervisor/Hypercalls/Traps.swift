@@ -61,7 +61,7 @@ extension ParavirtualProcessor {
 
   /// `stack_switch`: where the kernel is entered from user mode. Its selector is always the flat one.
   func switchStack(pointer: UInt64) -> Int64 {
-    kernelStack.pointer = pointer
+    kernelStack = pointer
     return 0
   }
 

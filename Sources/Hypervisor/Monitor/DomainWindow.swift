@@ -15,6 +15,8 @@ final class DomainWindow {
   let pool: ShadowPages
   /// The lists of `UpdateStub`, one a vCPU.
   let updatable: UnsafeMutablePointer<UInt64>
+  /// Where the vCPUs' kernels are entered from user mode, one word each: the guest's, at `MonitorWindow.kernelStacks`.
+  let kernelStacks: UnsafeMutablePointer<UInt64>
 
   private let memory: MachineMemory
   private let piece: Range<Int>
@@ -24,7 +26,7 @@ final class DomainWindow {
 
   private static let processorTableCount =
     Domain.maximumVirtualCPUs * MonitorWindow.pagesPerProcessor / entriesPerTable
-  private static let firstPoolTable = 9 + processorTableCount
+  private static let firstPoolTable = 10 + processorTableCount
   private static let table =
     PageTableEntry.present | PageTableEntry.writable | PageTableEntry.accessed
   private static let writable = table | PageTableEntry.dirty | PageTableEntry.noExecute
@@ -45,15 +47,15 @@ final class DomainWindow {
     )
     root = frames[0]
     list = memory.monitorWords(listFrame)
-    processorTables = Array(frames[9..<Self.firstPoolTable])
+    processorTables = Array(frames[10..<Self.firstPoolTable])
     updatable = memory.monitorWords(frames[8])
+    kernelStacks = memory.monitorWords(frames[9])
     pool = ShadowPages(
       base: memory.base + poolPiece.lowerBound * frameSize,
       firstFrame: MachineFrame(UInt64(poolPiece.lowerBound)), count: shadowPages)
     let user = Self.table | PageTableEntry.user
     entry = ShadowTableEntry(rawValue: PageTableEntry(levelThree, user).rawValue)
-    tableEntry = ShadowTableEntry(
-      rawValue: PageTableEntry(tableThree, user & ~PageTableEntry.writable).rawValue)
+    tableEntry = ShadowTableEntry(rawValue: PageTableEntry(tableThree, user).rawValue)
 
     func set(_ table: MachineFrame, _ index: Int, _ frame: MachineFrame, _ flags: UInt64) {
       memory.monitorWords(table)[index] = PageTableEntry(frame, flags).rawValue
@@ -61,12 +63,13 @@ final class DomainWindow {
     set(root, MonitorWindow.levelFourSlot, levelThree, user)
     set(levelThree, 0, levelTwo, user)
     for (index, entries) in shared.machineToPhysicalTables.enumerated() {
-      set(tableThree, index, entries, user)
+      set(tableThree, index, entries, user & ~PageTableEntry.writable)
     }
-    // Beside that table, and like it read-only to guest kernels.
+    // Beside that table: what guest kernels may read, and what they may write.
     set(tableThree, MonitorWindow.machineToPhysicalSlots, frames[6], user)
     set(frames[6], 0, frames[7], user)
-    set(frames[7], 0, frames[8], user | PageTableEntry.noExecute)
+    set(frames[7], 0, frames[8], user & ~PageTableEntry.writable | PageTableEntry.noExecute)
+    set(frames[7], 1, frames[9], user | Self.writable)
     for (index, table) in processorTables.enumerated() { set(levelTwo, index, table, user) }
     // Ring 0's alone from here on.
     set(levelTwo, 2, listTable, Self.table)
@@ -82,7 +85,10 @@ final class DomainWindow {
     let readable = PageTableEntry.present | PageTableEntry.accessed
     map(shared.interrupts, at: MonitorWindow.Page.interrupts, of: 0, readable | PageTableEntry.noExecute)
     map(shared.stubs, at: MonitorWindow.Page.stubs, of: 0, readable)
-    map(shared.systemCall, at: MonitorWindow.Page.systemCall, of: 0, readable | PageTableEntry.user)
+    for page in 0..<MonitorWindow.Page.systemCallCount {
+      let frame = MachineFrame(shared.systemCall.rawValue + UInt64(page))
+      map(frame, at: MonitorWindow.Page.systemCall + page, of: 0, readable | PageTableEntry.user)
+    }
   }
 
   deinit {

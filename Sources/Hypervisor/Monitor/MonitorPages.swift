@@ -5,7 +5,8 @@ import Interfaces
 /// The monitor's pages that all vCPUs of a host share: interrupt gates, exit stubs, the tables that map the
 /// machine-to-physical table.
 final class MonitorPages: Sendable {
-  /// Pages of the window, from `MonitorWindow.Page.interrupts` on: gates, stubs, the landing place of SYSCALL.
+  /// Pages of the window, from `MonitorWindow.Page.interrupts` on: gates, stubs, the landing place of SYSCALL, of which
+  /// this is the first of `MonitorWindow.Page.systemCallCount` frames that follow one another.
   let interrupts: MachineFrame
   let stubs: MachineFrame
   let systemCall: MachineFrame
@@ -24,12 +25,13 @@ final class MonitorPages: Sendable {
     guard tables <= MonitorWindow.machineToPhysicalSlots else {
       throw .badConfiguration("a host's memory is at most 1 TiB")
     }
-    let piece = try memory.monitor.allocate(3 + tables)
+    let pages = 2 + MonitorWindow.Page.systemCallCount
+    let piece = try memory.monitor.allocate(pages + tables)
     let frames = piece.map { MachineFrame(UInt64($0)) }
     interrupts = frames[0]
     stubs = frames[1]
     systemCall = frames[2]
-    machineToPhysicalTables = Array(frames[3...])
+    machineToPhysicalTables = Array(frames[pages...])
     for frame in frames { memory.monitorBytes(frame).initialize(repeating: 0, count: frameSize) }
     Self.writeStubs(memory.monitorBytes(stubs))
     Self.writeStoreStub(memory.monitorBytes(stubs) + MonitorWindow.storeStubOffset)

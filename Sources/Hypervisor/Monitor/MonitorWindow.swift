@@ -27,6 +27,7 @@ enum MonitorWindow {
     static let stubs = 17
     /// Where SYSCALL arrives; at CPL 0 or 3, according to the kind of KVM.
     static let systemCall = 18
+    static let systemCallCount = 2
     static let taskState = 20
     static let taskStateCount = 3
     static let stack = 24
@@ -40,8 +41,11 @@ enum MonitorWindow {
   /// The stack pointer that the processor loads when an exception reaches ring 0.
   static func stackTop(of processor: Int) -> UInt64 { address(ofPage: Page.stack + 1, of: processor) }
   static let systemCall = address(ofPage: Page.systemCall)
+  static let endOfSystemCall = address(ofPage: Page.systemCall + Page.systemCallCount)
   /// The lists of `UpdateStub`: a page behind the machine-to-physical table, for guest kernels to read.
   static let updatable = machineToPhysical + UInt64(machineToPhysicalSlots) << 30
+  /// Where guest kernels keep their stack for entries from user mode, a word a vCPU: the next page, for them to write.
+  static let kernelStacks = updatable + UInt64(frameSize)
 
   /// The stub that stores shadow entries, behind those of the vectors; the list that it takes, a page of addresses; and
   /// the shadow pages of the domain. Level-2 slots 2, and 3 and following, of the window.

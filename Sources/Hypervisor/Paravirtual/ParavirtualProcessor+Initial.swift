@@ -40,7 +40,7 @@ extension ParavirtualProcessor {
       let flags = UInt8(truncatingIfNeeded: word(Context.trapTable + vector * 16) >> 8)
       setTrapGate(vector, flags: flags, handler: word(Context.trapTable + vector * 16 + 8))
     }
-    kernelStack.pointer = word(Context.kernelStackPointer)
+    kernelStack = word(Context.kernelStackPointer)
     eventCallback = Callback(handler: word(Context.callbacks), masksEvents: true)
     failsafeCallback = Callback(handler: word(Context.callbacks + 8))
     systemCallCallback = Callback(handler: word(Context.callbacks + 16))

@@ -20,11 +20,6 @@ final class ParavirtualProcessor: Processor, @unchecked Sendable {
     var masksEvents = false
   }
 
-  /// Where the guest's kernel keeps its stack for entries from user mode.
-  struct KernelStack {
-    var pointer: UInt64 = 0
-  }
-
   unowned let space: ParavirtualSpace
   let pages: ProcessorPages
 
@@ -40,7 +35,11 @@ final class ParavirtualProcessor: Processor, @unchecked Sendable {
   var eventCallback = Callback()
   var failsafeCallback = Callback()
   var systemCallCallback = Callback()
-  var kernelStack = KernelStack()
+  /// Where the guest's kernel keeps its stack for entries from user mode: a word that the guest may write itself.
+  var kernelStack: UInt64 {
+    get { (space.window.kernelStacks + index).loadShared() }
+    set { (space.window.kernelStacks + index).storeShared(newValue) }
+  }
   /// GS base of the mode that does not run.
   var otherGSBase: UInt64 = 0
   var control0: UInt64 = 0x8005_0033
@@ -90,7 +89,7 @@ final class ParavirtualProcessor: Processor, @unchecked Sendable {
       special.pointee.cr3 = root
       virtual.specialChanged = true
     }
-    if mode == .kernel { dropUnwritable(root: MachineAddress(root).frame) }
+    if mode == .kernel { dropUnreachable(root: MachineAddress(root).frame) }
     inGuest.store(true, ordering: .sequentiallyConsistent)
     return true
   }
@@ -133,7 +132,7 @@ final class ParavirtualProcessor: Processor, @unchecked Sendable {
   }
 
   func isSystemCallPage(_ address: UInt64) -> Bool {
-    address >= MonitorWindow.systemCall && address - MonitorWindow.systemCall < UInt64(frameSize)
+    address >= MonitorWindow.systemCall && address < MonitorWindow.endOfSystemCall
   }
 
   // MARK: Hypercalls

@@ -74,7 +74,7 @@ extension ParavirtualProcessor {
     push(context.stack)
     push(UInt64(context.stackSelector))
 
-    let top = (fromKernel ? context.stack : kernelStack.pointer) & ~0xf
+    let top = (fromKernel ? context.stack : kernelStack) & ~0xf
     let bottom = top &- UInt64(size)
     do throws(HypercallError) {
       try reply(frame, byteCount: size, to: bottom)

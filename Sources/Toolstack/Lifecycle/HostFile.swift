@@ -23,19 +23,20 @@ enum HostFile {
       let most = limit % (1 << 20) == 0 ? "\(limit >> 20) MiB" : "\(limit >> 10) KiB"
       throw ToolstackError("\(role) \(path): it has more than \(most), too many for a \(role)")
     }
-    var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
-    var count = 0
-    while count < bytes.count {
-      let more = bytes.withUnsafeMutableBytes {
-        Glibc.read(descriptor, $0.baseAddress! + count, $0.count - count)
+    var problem: Int32 = 0
+    let size = Int(status.st_size)
+    let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
+      while filled < size {
+        let more = Glibc.read(descriptor, buffer.baseAddress.map { $0 + filled }, size - filled)
+        if more < 0 && errno == EINTR { continue }
+        if more < 0 { problem = errno }
+        // The file was cut while it was read.
+        guard more > 0 else { return }
+        filled += more
       }
-      if more < 0 && errno == EINTR { continue }
-      guard more >= 0 else { throw failure(path, role, errno) }
-      // The file was cut while it was read.
-      if more == 0 { break }
-      count += more
     }
-    return Array(bytes.prefix(count))
+    guard problem == 0 else { throw failure(path, role, problem) }
+    return bytes
   }
 
   private static func failure(_ path: String, _ role: String, _ code: Int32) -> ToolstackError {
