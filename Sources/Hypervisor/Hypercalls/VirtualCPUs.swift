@@ -88,7 +88,9 @@ extension Processor {
   /// `struct vcpu_register_vcpu_info`: the frame as the guest's kernel names it (64 bits), offset (32). Once a vCPU.
   private func moveInfo(_ block: ArgumentBlock) throws(HypercallError) {
     let offset = Int(block.u32(8))
-    guard let frame = domain.space.machineFrame(named: block.u64(0)), infoFrame == nil, offset <= frameSize - ProcessorInfo.size, offset % 8 == 0 else { throw .invalid }
+    guard let frame = domain.space.machineFrame(named: block.u64(0)), infoFrame == nil,
+      offset <= frameSize - ProcessorInfo.size, offset % 8 == 0
+    else { throw .invalid }
     let memory = domain.frames.memory
     guard let bytes = memory.bytes(of: frame), memory.retain(frame, ownedBy: domain.id) else {
       throw .invalid

@@ -84,6 +84,9 @@ final class DomainWindow {
     }
     let readable = PageTableEntry.present | PageTableEntry.accessed
     map(shared.interrupts, at: MonitorWindow.Page.interrupts, of: 0, readable | PageTableEntry.noExecute)
+    map(
+      shared.interruptsOfKernels, at: MonitorWindow.Page.interruptsOfKernels, of: 0,
+      readable | PageTableEntry.noExecute)
     map(shared.stubs, at: MonitorWindow.Page.stubs, of: 0, readable)
     for page in 0..<MonitorWindow.Page.systemCallCount {
       let frame = MachineFrame(shared.systemCall.rawValue + UInt64(page))

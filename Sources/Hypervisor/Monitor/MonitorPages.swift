@@ -10,32 +10,45 @@ final class MonitorPages: Sendable {
   let interrupts: MachineFrame
   let stubs: MachineFrame
   let systemCall: MachineFrame
+  let interruptsOfKernels: MachineFrame
   /// Level-2 tables of the machine-to-physical table.
   let machineToPhysicalTables: [MachineFrame]
 
   /// Whether `UpdateStub` runs where SYSCALL arrives.
   let updatesWithoutExit: Bool
 
+  private let memory: MachineMemory
+
   /// - Parameter updatesWithoutExit: SYSCALL arrives at CPL 3, where `UpdateStub` may run.
   init(_ memory: MachineMemory, updatesWithoutExit: Bool = false) throws(HostError) {
     self.updatesWithoutExit = updatesWithoutExit
+    self.memory = memory
     let bytesPerTable = 1 << 30
     let size = memory.machineToPhysical.byteCount
     let tables = (size + bytesPerTable - 1) / bytesPerTable
     guard tables <= MonitorWindow.machineToPhysicalSlots else {
       throw .badConfiguration("a host's memory is at most 1 TiB")
     }
-    let pages = 2 + MonitorWindow.Page.systemCallCount
+    let pages = 3 + MonitorWindow.Page.systemCallCount
     let piece = try memory.monitor.allocate(pages + tables)
     let frames = piece.map { MachineFrame(UInt64($0)) }
     interrupts = frames[0]
     stubs = frames[1]
-    systemCall = frames[2]
+    interruptsOfKernels = frames[2]
+    systemCall = frames[3]
     machineToPhysicalTables = Array(frames[pages...])
     for frame in frames { memory.monitorBytes(frame).initialize(repeating: 0, count: frameSize) }
     Self.writeStubs(memory.monitorBytes(stubs))
     Self.writeStoreStub(memory.monitorBytes(stubs) + MonitorWindow.storeStubOffset)
     Self.writeGates(memory.monitorWords(interrupts))
+    Self.writeGates(memory.monitorWords(interruptsOfKernels))
+    if updatesWithoutExit {
+      for (index, byte) in InterruptFlagStub.code.bytes.enumerated() {
+        memory.monitorBytes(stubs)[InterruptFlagStub.offset + index] = byte
+      }
+      let words = memory.monitorWords(interruptsOfKernels)
+      Self.writeGate(words, Vector.generalProtection, InterruptFlagStub.address)
+    }
     UpdateStub.write(memory.monitorBytes(systemCall), updatesWithoutExit: updatesWithoutExit)
     for (number, table) in machineToPhysicalTables.enumerated() {
       for index in 0..<entriesPerTable {
@@ -48,6 +61,13 @@ final class MonitorPages: Sendable {
           PageTableEntry(MachineFrame(UInt64(offset >> 12)), flags | PageTableEntry.noExecute).rawValue
       }
     }
+  }
+
+  /// General-protection faults of guests' kernels exit from now on, as others do.
+  func withdrawInterruptFlagStub() {
+    let vector = Vector.generalProtection
+    let address = MonitorWindow.address(ofPage: MonitorWindow.Page.stubs) + UInt64(vector * Self.stubSize)
+    Self.writeGate(memory.monitorWords(interruptsOfKernels), vector, address)
   }
 
   private static let stubSize = 4
@@ -74,13 +94,17 @@ final class MonitorPages: Sendable {
   private static func writeGates(_ words: UnsafeMutablePointer<UInt64>) {
     for vector in 0..<256 {
       let address = MonitorWindow.address(ofPage: MonitorWindow.Page.stubs) + UInt64(vector * stubSize)
-      let level: UInt64 = vector == 3 || vector == 4 ? 3 : 0
-      let presentInterruptGate: UInt64 = 0x8e | level << 5
-      words[vector * 2] =
-        address & 0xffff | UInt64(Selector.monitorCode) << 16 | presentInterruptGate << 40
-        | (address >> 16 & 0xffff) << 48
-      words[vector * 2 + 1] = address >> 32
+      writeGate(words, vector, address)
     }
+  }
+
+  private static func writeGate(_ words: UnsafeMutablePointer<UInt64>, _ vector: Int, _ address: UInt64) {
+    let level: UInt64 = vector == 3 || vector == 4 ? 3 : 0
+    let presentInterruptGate: UInt64 = 0x8e | level << 5
+    words[vector * 2] =
+      address & 0xffff | UInt64(Selector.monitorCode) << 16 | presentInterruptGate << 40
+      | (address >> 16 & 0xffff) << 48
+    words[vector * 2 + 1] = address >> 32
   }
 }
 

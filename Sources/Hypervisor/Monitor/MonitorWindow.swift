@@ -30,6 +30,8 @@ enum MonitorWindow {
     static let systemCallCount = 2
     static let taskState = 20
     static let taskStateCount = 3
+    /// Gates as those of `interrupts`, for while a guest's kernel runs.
+    static let interruptsOfKernels = 23
     static let stack = 24
   }
   static let pagesPerProcessor = 32

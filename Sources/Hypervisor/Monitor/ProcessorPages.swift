@@ -10,7 +10,7 @@ final class ProcessorPages {
   private let memory: MachineMemory
   private let processor: Int
   private let piece: Range<Int>
-  private let stack: MachineFrame
+  let stack: MachineFrame
   private let descriptors: MachineFrame
 
   /// - Parameters:
@@ -97,6 +97,14 @@ final class ProcessorPages {
     var stack: UInt64
     var stackSelector: UInt16
   }
+
+  /// Reads the frame of an exception with an error code that came while the ring-0 stack was empty.
+  func outermostFrame() -> ExceptionFrame? {
+    exceptionFrame(at: MonitorWindow.stackTop(of: processor) - 48, hasError: true)
+  }
+
+  /// What was pushed behind that frame.
+  var wordBelowOutermostFrame: UInt64 { memory.monitorWords(stack)[entriesPerTable - 7] }
 
   /// Reads the frame that ring 0's stack pointer points to; nil if that is not on the stack.
   func exceptionFrame(at pointer: UInt64, hasError: Bool) -> ExceptionFrame? {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Machine code of a stub, put together once, with short jumps to places in it that have names.
-struct StubCode<Label: Hashable> {
+struct StubCode<Label: Hashable & Sendable>: Sendable {
   private(set) var bytes: [UInt8] = []
   /// Where the named places lie, in bytes from the beginning.
   private(set) var offsets: [Label: Int] = [:]

@@ -87,6 +87,12 @@ extension ParavirtualProcessor {
     return segment
   }
 
+  /// Lets exceptions through the gates of the guest's mode. They count with the registers' next change.
+  func setGates() {
+    special.pointee.idt.base = MonitorWindow.address(
+      ofPage: mode == .kernel ? MonitorWindow.Page.interruptsOfKernels : MonitorWindow.Page.interrupts)
+  }
+
   /// Sets the vCPU up to run at CPL 3 in the monitor's environment.
   func prepare() throws(KVMError) {
     try virtual.readRegisters()
@@ -99,7 +105,7 @@ extension ParavirtualProcessor {
     special.pointee.gdt.base = MonitorWindow.address(
       ofPage: MonitorWindow.Page.descriptors, of: index)
     special.pointee.gdt.limit = 0xffff
-    special.pointee.idt.base = MonitorWindow.address(ofPage: MonitorWindow.Page.interrupts)
+    setGates()
     special.pointee.idt.limit = 0xfff
     var task = Segment()
     task.base = MonitorWindow.address(ofPage: MonitorWindow.Page.taskState, of: index)

@@ -98,7 +98,7 @@ final class ParavirtualProcessor: Processor, @unchecked Sendable {
     switch exit {
     case .interrupted:
       statistics.count(.interruptions)
-      if !leaveInterruptedStub() { suspectPolling() }
+      if !leaveInterruptedStub(), !leaveInterruptFlagStub() { suspectPolling() }
     case .port(MonitorWindow.Port.systemCall):
       handleSystemCallPort()
     case .port(let port) where port < MonitorWindow.Port.firstShared:
@@ -107,6 +107,9 @@ final class ParavirtualProcessor: Processor, @unchecked Sendable {
       crash("an exit through port \(port), which no stub uses")
     case .halted:
       crash("the processor halted in the monitor's own code")
+    case .failed where leaveInterruptFlagStub():
+      // A KVM that cannot return from ring 0 by IRETQ.
+      domain.host.monitor.withdrawInterruptFlagStub()
     case .failed(let reason):
       crash("the virtual processor stopped: \(reason)")
     }

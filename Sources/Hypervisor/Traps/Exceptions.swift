@@ -13,17 +13,11 @@ extension ParavirtualProcessor {
     }
     let fault = VirtualAddress(special.pointee.cr2)
     guard frame.codeSelector & 3 == 3 else {
+      if leaveInterruptFlagStub(faultAt: frame.instruction) { return }
       crash("exception \(vector) in the monitor's own code at \(hex(frame.instruction)), address \(fault)")
       return
     }
-    let context = GuestContext(
-      instruction: frame.instruction, codeSelector: frame.codeSelector, flags: frame.flags,
-      stack: frame.stack,
-      stackSelector: frame.stackSelector)
-    // A report of a crash shows the guest's registers, not the stub's.
-    registers.pointee.rip = frame.instruction
-    registers.pointee.rsp = frame.stack
-    registers.pointee.rflags = frame.flags
+    let context = showFrame(frame)
     if vector == Vector.pageFault || vector == Vector.generalProtection, leaveStub() { return }
     switch vector {
     case Vector.pageFault:
@@ -33,6 +27,16 @@ extension ParavirtualProcessor {
     default:
       deliver(vector: vector, error: frame.error, context)
     }
+  }
+
+  /// What the guest was doing. A report of a crash shows its registers, not the stub's.
+  func showFrame(_ frame: ProcessorPages.ExceptionFrame) -> GuestContext {
+    registers.pointee.rip = frame.instruction
+    registers.pointee.rsp = frame.stack
+    registers.pointee.rflags = frame.flags
+    return GuestContext(
+      instruction: frame.instruction, codeSelector: frame.codeSelector, flags: frame.flags,
+      stack: frame.stack, stackSelector: frame.stackSelector)
   }
 
   private func handlePageFault(_ address: VirtualAddress, _ error: PageFaultError, _ context: GuestContext) {
@@ -78,7 +82,7 @@ extension ParavirtualProcessor {
   }
 
   /// Instructions that only ring 0 may execute, or that are asked to trap, and INT with a gate that allows it.
-  private func handlePrivileged(_ vector: Int, _ error: UInt64, _ context: GuestContext) {
+  func handlePrivileged(_ vector: Int, _ error: UInt64, _ context: GuestContext) {
     var emulator = InstructionEmulator(self, context)
     switch emulator.run() {
     case .done(let after):

@@ -96,11 +96,13 @@ extension ParavirtualProcessor {
     guard mode == .user else { return }
     swap(&special.pointee.gs.base, &otherGSBase)
     mode = .kernel
+    setGates()
   }
 
   func enterUserMode() {
     guard mode == .kernel else { return }
     swap(&special.pointee.gs.base, &otherGSBase)
     mode = .user
+    setGates()
   }
 }
