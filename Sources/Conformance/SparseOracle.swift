@@ -103,7 +103,7 @@ final class SparseOracle: FollowingSpecification {
         declared.keys.isEmpty ? "\(declared.name) = \(value)" : "\(declared.name)[\(keys)] = \(value)")
     }
     for (component, declared) in specification.components.enumerated() where !declared.keys.isEmpty {
-      let count = simulator.entries(of: component).count
+      let count = simulator.entryCount(of: component)
       if count != 0 { lines.append("\(declared.name): \(count) entries are not as they began") }
     }
     return lines

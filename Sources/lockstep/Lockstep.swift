@@ -11,7 +11,7 @@ struct LockstepCommand: ParsableCommand {
     discussion: "Exit status: 0 it holds, 1 it is violated (or the guest crashed), 2 it could not be run.",
     subcommands: [
       Verify.self, Explore.self, Export.self, BoundedModelCheck.self, Strengthen.self, Mutants.self,
-      Conform.self, Bench.self, Run.self, ReplayTrace.self,
+      Conform.self, Bench.self, Run.self, ReplayTrace.self, Seeds.self,
       ListDomains.self, ConsoleCommand.self, StoreCommand.self, ShutDown.self, Reboot.self,
       Destroy.self, Pause.self, Unpause.self, SystemRequest.self, SetMemory.self, Simulate.self,
       ImageCommand.self, SandboxProbe.self,

@@ -148,9 +148,10 @@ struct SyntheticRun {
 final class TraceFile {
   let path: String
 
-  init() {
-    var template = Array("/tmp/lockstep-trace-XXXXXX".utf8CString)
-    close(mkstemp(&template))
+  /// - Parameter ending: how its name ends.
+  init(ending: String = "") {
+    var template = Array("/tmp/lockstep-trace-XXXXXX\(ending)".utf8CString)
+    close(mkstemps(&template, Int32(ending.utf8.count)))
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 

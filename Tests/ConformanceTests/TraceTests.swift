@@ -100,6 +100,34 @@ import Testing
     #expect(throws: TraceError.self) { try TraceRecorder(path: "/nonexistent/trace") }
   }
 
+  @Test("a trace is packed by the program that its name asks for, and read again", arguments: ["gz"])
+  func packed(ending: String) throws {
+    let file = TraceFile(ending: ".\(ending)")
+    let recorder = try TraceRecorder(path: file.path)
+    #expect(SyntheticRun(CheckedMachinery(monitor: CheckMonitor(trace: recorder) { _ in })).ring(20) == 20)
+    recorder.finish()
+    #expect(recorder.failure == nil)
+    let bytes = try Data(contentsOf: URL(filePath: file.path))
+    #expect(bytes.starts(with: [0x1f, 0x8b]) && bytes.count < 4096)
+    let replay = try TraceReplay(path: file.path)
+    #expect(replay.holds && replay.endNote == nil && replay.steps == recorder.stepCount && replay.steps > 100)
+
+    // Damaged: what was unpacked until then holds, and the file is said to be damaged all the same.
+    try bytes.prefix(bytes.count / 2).write(to: URL(filePath: file.path))
+    #expect(throws: TraceError.self) { try TraceReplay(path: file.path) }
+  }
+
+  @Test("a packed trace that its file cannot take is said to have failed")
+  func packedFull() throws {
+    let file = TraceFile(ending: ".gz")
+    unlink(file.path)
+    #expect(symlink("/dev/full", file.path) == 0)
+    let recorder = try TraceRecorder(path: file.path)
+    #expect(SyntheticRun(CheckedMachinery(monitor: CheckMonitor(trace: recorder) { _ in })).ring(20) == 20)
+    recorder.finish()
+    #expect(recorder.failure?.description.contains("No space left") == true)
+  }
+
   @Test("a file that cannot take more ends the trace, not the run")
   func full() throws {
     let recorder = try TraceRecorder(path: "/dev/full")

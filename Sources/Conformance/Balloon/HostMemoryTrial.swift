@@ -9,7 +9,7 @@ extension Trial {
   /// A host's memory against its specification: a few domains that ask for anything, stores, uses, deaths; after every
   /// operation all that can be seen from outside is compared.
   public static func hostMemory(_ maker: @escaping HostMemoryMaker = HostMemories.optimised) -> Trial {
-    Trial("Balloon", makeRunner: { HostMemoryPlay(maker).run })
+    Trial("Balloon", makeRunner: { _ in HostMemoryPlay(maker).run })
   }
 }
 

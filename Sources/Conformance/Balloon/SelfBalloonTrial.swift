@@ -12,7 +12,7 @@ extension Trial {
   ) -> Trial {
     Trial(
       name,
-      makeRunner: {
+      makeRunner: { _ in
         let model = SelfBalloonModel(scope: .real)
         let oracle = Oracle(model.programs)
         return { bytes in runControllers(type, model, oracle, bytes) }

@@ -13,7 +13,7 @@ extension Trial {
   public static func dirtyLog<Side: DirtyLogSide>(_ side: Side.Type, name: String = "DirtyLog") -> Trial {
     Trial(
       name,
-      makeRunner: {
+      makeRunner: { _ in
         let world = DirtyLogWorld<Side>()
         return { bytes in world.run(bytes) }
       })

@@ -4,26 +4,30 @@
 public struct Trial: Sendable {
   public let name: String
   /// Makes what runs one sequence after another, each from the beginning.
-  let makeRunner: @Sendable () -> ([UInt8]) -> TrialOutcome
+  let makeRunner: MakeRunner
+
+  /// Given whom the specification's steps are told, if anybody.
+  typealias MakeRunner = @Sendable ((any StepObserver)?) -> ([UInt8]) -> TrialOutcome
 
   /// - Parameter makeRunner: what it makes keeps its memory from one sequence to the next, and is not used again after a
   ///   divergence.
-  init(_ name: String, makeRunner: @escaping @Sendable () -> ([UInt8]) -> TrialOutcome) {
+  init(_ name: String, makeRunner: @escaping MakeRunner) {
     self.name = name
     self.makeRunner = makeRunner
   }
 
   public init(_ name: String, run: @escaping @Sendable ([UInt8]) -> TrialOutcome) {
-    self.init(name, makeRunner: { run })
+    self.init(name, makeRunner: { _ in run })
   }
 
   /// Runs one sequence.
-  public func run(_ bytes: [UInt8]) -> TrialOutcome { makeRunner()(bytes) }
+  public func run(_ bytes: [UInt8]) -> TrialOutcome { makeRunner(nil)(bytes) }
 }
 
 /// Runs sequences of a trial, on one thread.
 public final class TrialSession {
   public let trial: Trial
+  private let observer: (any StepObserver)?
   private var runner: Runner?
 
   /// A closure as it was made: an optional of it would wrap it anew whenever it is read, and the next call in that.
@@ -31,10 +35,13 @@ public final class TrialSession {
     let run: ([UInt8]) -> TrialOutcome
   }
 
-  public init(_ trial: Trial) { self.trial = trial }
+  /// - Parameter observer: is told of the specification's steps, if the trial tells of them.
+  public init(_ trial: Trial, observer: (any StepObserver)? = nil) {
+    (self.trial, self.observer) = (trial, observer)
+  }
 
   public func run(_ bytes: [UInt8]) -> TrialOutcome {
-    let runner = runner ?? Runner(run: trial.makeRunner())
+    let runner = runner ?? Runner(run: trial.makeRunner(observer))
     let outcome = runner.run(bytes)
     self.runner = outcome.divergence == nil ? runner : nil
     return outcome

@@ -47,7 +47,7 @@ public struct FuzzTarget: Sendable {
 public final class FuzzSession {
   private let sessions: [TrialSession]
 
-  public init(_ target: FuzzTarget) { sessions = target.trials.map(TrialSession.init) }
+  public init(_ target: FuzzTarget) { sessions = target.trials.map { TrialSession($0) } }
 
   /// Runs one input; says what diverges.
   public func run(_ input: UnsafeBufferPointer<UInt8>) -> Divergence? {

@@ -8,13 +8,13 @@ extension Trial {
   /// Event channels of a few domains against their specification: calls good and bad, guests that store what they
   /// like, also in the midst of calls, domains that come and go. The whole state is compared after every call.
   public static func eventChannels(_ maker: EventsMaker = .optimised) -> Trial {
-    Trial("EventChannels", makeRunner: { EventsPlay(.small, maker).run })
+    Trial("EventChannels", makeRunner: { EventsPlay(.small, maker, $0).run })
   }
 
   /// Event channels with ports in two words, and all of them taken now and then. The whole state is compared every 64
   /// calls, and at the end of a sequence; after the others what the call named.
   public static func crowdedEventChannels(_ maker: EventsMaker = .optimised) -> Trial {
-    Trial("EventChannels, crowded", makeRunner: { EventsPlay(.crowded, maker).run })
+    Trial("EventChannels, crowded", makeRunner: { EventsPlay(.crowded, maker, $0).run })
   }
 }
 
@@ -59,12 +59,13 @@ private final class EventsPlay {
   /// A domain that is named, and never there.
   private var stranger: DomainID { DomainID(UInt16(setting.domains)) }
 
-  init(_ setting: EventsSetting, _ maker: EventsMaker) {
+  init(_ setting: EventsSetting, _ maker: EventsMaker, _ observer: (any StepObserver)?) {
     self.setting = setting
     model = setting.model
     let ids = (0..<setting.domains).map { DomainID(UInt16($0)) }
     world = EventsWorld(model, ids: ids, vcpus: setting.vcpus, maker)
     oracle = Oracle(model.programs)
+    oracle.observer = observer
     initial = oracle.simulator.state
     ports = FollowedEventPorts(
       world.ports, tap: world.tap, model: model,

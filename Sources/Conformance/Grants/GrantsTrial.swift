@@ -8,13 +8,13 @@ extension Trial {
   /// Grant tables of a few domains against their specification: calls good and bad, guests that keep to the protocol
   /// or do not, stores in the midst of calls, domains that come and go. The whole state is compared after every call.
   public static func grants(_ maker: GrantsMaker = .optimised) -> Trial {
-    Trial("Grants", makeRunner: { GrantsPlay(GrantsPlay.small, maker).run })
+    Trial("Grants", makeRunner: { GrantsPlay(GrantsPlay.small, maker, $0).run })
   }
 
   /// Grant tables with few entries and many handles: counts reach their ends. After every call all but the handles is
   /// compared, and of these the ones that the call named; all of them every 64 calls, and at the end of a sequence.
   public static func crowdedGrants(_ maker: GrantsMaker = .optimised) -> Trial {
-    Trial("Grants, crowded", makeRunner: { GrantsPlay(GrantsPlay.crowded, maker).run })
+    Trial("Grants, crowded", makeRunner: { GrantsPlay(GrantsPlay.crowded, maker, $0).run })
   }
 }
 
@@ -41,10 +41,11 @@ private final class GrantsPlay {
   private var isMeddled = false
   private var outcome = TrialOutcome()
 
-  init(_ model: GrantsModel, _ maker: GrantsMaker) {
+  init(_ model: GrantsModel, _ maker: GrantsMaker, _ observer: (any StepObserver)?) {
     self.model = model
     world = GrantsWorld(model, maker)
     oracle = Oracle(model.programs)
+    oracle.observer = observer
     initial = oracle.simulator.state
     tables = FollowedGrantTables(
       world.tables, tap: world.tap, frames: world.frameTap, model: model,

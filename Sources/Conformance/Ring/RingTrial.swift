@@ -10,8 +10,9 @@ extension Trial {
   public static func ring<Side: RingSide>(_ side: Side.Type, name: String? = nil) -> Trial {
     Trial(
       name ?? "Ring, \(side.end) end",
-      makeRunner: {
+      makeRunner: { observer in
         let world = RingWorld(side.end, Choices([]))
+        world.oracle.observer = observer
         return { bytes in runRings(side, in: world, bytes) }
       })
   }

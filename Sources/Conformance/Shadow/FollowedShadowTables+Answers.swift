@@ -64,7 +64,7 @@ extension FollowedShadowTables {
   func pin(_ table: MachineFrame) -> ShadowStatus {
     let f = model.frame(table)
     let (mayWrite, wasPinned) = (state.mayWrite(f), state.isPinned(f))
-    let held = oracle.simulator.entries(of: model.pinned).count + 1 + vcpuCount + PagingLimits.levelCount
+    let held = oracle.simulator.entryCount(of: model.pinned) + 1 + vcpuCount + PagingLimits.levelCount
     let fits = held <= Int(oracle.simulator[model.capacity, 0])
     return perform {
       inner.pin(table)
@@ -194,7 +194,7 @@ extension FollowedShadowTables {
   }
 
   func resize(to capacity: Int) -> ShadowStatus {
-    let pinned = oracle.simulator.entries(of: model.pinned).count
+    let pinned = oracle.simulator.entryCount(of: model.pinned)
     return perform {
       inner.resize(to: capacity)
     } _: { status throws(Divergence) in

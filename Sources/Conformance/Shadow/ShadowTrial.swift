@@ -9,13 +9,13 @@ extension Trial {
   /// stores, flushes and asks for anything, while the other processor runs in the midst of what the hypervisor does; and
   /// shadow memory that does not suffice. The whole state is compared after every operation.
   public static func shadow(_ maker: ShadowMaker = .optimised) -> Trial {
-    Trial("Shadow", makeRunner: { ShadowPlay(.small, maker).run })
+    Trial("Shadow", makeRunner: { ShadowPlay(.small, maker, $0).run })
   }
 
   /// The same with four slots a table, more level-1 tables than can be out of sync, and more shadow memory. The
   /// whole state is compared after every fourth operation; steps as they are made.
   public static func crowdedShadow(_ maker: ShadowMaker = .optimised) -> Trial {
-    Trial("Shadow, crowded", makeRunner: { ShadowPlay(.crowded, maker).run })
+    Trial("Shadow, crowded", makeRunner: { ShadowPlay(.crowded, maker, $0).run })
   }
 }
 
@@ -50,10 +50,11 @@ private final class ShadowPlay {
   /// How sequences begin, by policy: made once, by the operations themselves.
   private var beginnings: [ShadowPolicy: ShadowWorld.Beginning] = [:]
 
-  init(_ setting: ShadowSetting, _ maker: ShadowMaker) {
+  init(_ setting: ShadowSetting, _ maker: ShadowMaker, _ observer: (any StepObserver)?) {
     self.setting = setting
     sizes = setting.model.sizes
     world = ShadowWorld(setting.model, maker)
+    world.oracle.observer = observer
   }
 
   func run(_ bytes: [UInt8]) -> TrialOutcome {

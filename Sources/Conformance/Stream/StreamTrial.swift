@@ -10,8 +10,9 @@ extension Trial {
   public static func stream<Side: StreamSide>(_ side: Side.Type, name: String? = nil) -> Trial {
     Trial(
       name ?? "Stream, \(side.role)",
-      makeRunner: {
+      makeRunner: { observer in
         let world = StreamWorld(side.role, Choices([]))
+        world.oracle.observer = observer
         return { bytes in runStreams(side, in: world, bytes) }
       })
   }

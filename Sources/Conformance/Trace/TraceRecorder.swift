@@ -20,20 +20,28 @@ public final class TraceRecorder: Sendable {
   }
   private let state = Mutex(State())
   private let descriptor: Int32
+  private let packed: PackedTrace?
   public let path: String
 
-  /// Begins a file; one that is there is written over.
+  /// Begins a file; one that is there is written over. A name that ends with `.gz`, `.xz` or `.zst` has it packed by that
+  /// program.
   public init(path: String) throws(TraceError) {
     self.path = path
-    descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else {
+    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard file >= 0 else {
       throw TraceError(
         description: "trace \(path): it cannot be written: \(String(cString: strerror(errno)))")
     }
+    packed = try TracePacking.named(by: path).map { packing throws(TraceError) in
+      try PackedTrace(packing, into: file)
+    }
+    descriptor = packed?.descriptor ?? file
     append(TraceLine.encode(TraceHeader()), steps: 0)
   }
 
-  deinit { Glibc.close(descriptor) }
+  deinit {
+    if !state.withLock({ $0.isClosed }) { Glibc.close(descriptor) }
+  }
 
   /// Why the trace is not complete, if it is not.
   public var failure: TraceError? { state.withLock { $0.failure } }
@@ -45,7 +53,14 @@ public final class TraceRecorder: Sendable {
   public func finish() {
     let steps = stepCount
     append(TraceLine.encode(TraceEnd(ended: steps)), steps: 0)
-    state.withLock { $0.isClosed = true }
+    state.withLock { state in
+      guard !state.isClosed else { return }
+      state.isClosed = true
+      guard let packed else { return _ = Glibc.close(descriptor) }
+      if let complaint = packed.finish(), state.failure == nil {
+        state.failure = TraceError(description: "trace \(path): \(complaint)")
+      }
+    }
   }
 
   /// Begins the recording of one machine.

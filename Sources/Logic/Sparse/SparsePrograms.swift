@@ -44,10 +44,9 @@ public final class SparsePrograms: Sendable {
     let changes: [Change]
   }
 
-  let terms: [Term]
-  /// Whether a term depends on keys that are searched.
-  let isOpen: [Bool]
-  let programs: [Program]
+  /// By action: the largest value of each argument.
+  let largest: [[UInt64]]
+  let code: SparseCode
   /// By component: where each key lies in a packed one; and what an entry holds at the beginning.
   let shifts: [[UInt64]]
   let initial: [UInt64]
@@ -61,16 +60,14 @@ public final class SparsePrograms: Sendable {
     let compilation = SparseCompilation(specification, scope)
     var programs: [Program] = []
     for action in specification.actions { programs.append(try compilation.compile(action)) }
-    self.programs = programs
-    terms = compilation.elaborator.terms
-    isOpen = (0..<terms.count).map { compilation.isOpen(TermID($0)) }
+    largest = programs.map(\.largest)
     let searches = programs.flatMap { $0.violations.flatMap(\.searches) + $0.bulks.flatMap(\.searches) }
     indexed = Set(
       searches.flatMap(\.ways).compactMap { $0.support?.value == nil ? nil : $0.support?.component })
     initial = specification.components.map { component in
       if case .value(let value) = component.initial { value } else { 0 }
     }
-    shifts = specification.components.map { component in
+    let shifts = specification.components.map { component in
       var shift: UInt64 = 0
       let shifts = component.keys.reversed().map { sort in
         defer { shift += UInt64(scope.bits(of: sort)) }
@@ -80,6 +77,9 @@ public final class SparsePrograms: Sendable {
         component.role == .witness || shift <= 64, "\(component.name): keys of 64 bits at the most")
       return Array(shifts.reversed())
     }
+    self.shifts = shifts
+    var layout = SparseLayout(specification, scope, shifts: shifts)
+    code = layout.lay(programs, compilation.elaborator.terms) { compilation.isOpen(TermID($0)) }
   }
 }
 
