@@ -31,6 +31,10 @@ public final class BlockScript {
   /// Whether it puts the next request whenever it can.
   private var isEager = false
 
+  private let isPersistent: Bool
+  /// Fewer than there are frames.
+  private static let persistentLimit = 24
+
   /// 256 of them are the most that one request moves at the least.
   private static let sectorCount = 272
 
@@ -48,7 +52,7 @@ public final class BlockScript {
   }
 
   /// - Parameter kind: bit 0 for a disk that may only be read, bit 1 for one that does not discard, bit 2 for one that does
-  ///   what it is asked for only when the script says so.
+  ///   what it is asked for only when the script says so, bit 3 for a guest that uses its pages over and over.
   private init(_ kind: UInt8, _ surroundings: Surroundings) throws {
     for frame in 2..<FakeGuest.frameCount {
       guest.page(frame).initializeMemory(as: UInt8.self, repeating: UInt8(0x80 + frame))
@@ -75,7 +79,11 @@ public final class BlockScript {
       bind: { port.bind($0, witness) })
     queue = ScriptedQueue(image, witness)
     queue.isSlow = kind & 4 != 0
-    device = BlockDevice(surroundings.queue(queue), paths, store, bus)
+    isPersistent = kind & 8 != 0
+    device = BlockDevice(
+      surroundings.queue(queue), paths, store, bus, persistentLimit: Self.persistentLimit)
+    witness.persistentLimit = isPersistent ? Self.persistentLimit : nil
+    witness.kept = { [unowned self] in device.keptPage($0) }
     witness.meddle = { [unowned self] in meddle() }
   }
 
@@ -269,7 +277,7 @@ public final class BlockScript {
     work()
   }
 
-  /// As a guest with sense connects: it also asks for persistent grants, which are not offered.
+  /// As a guest with sense connects.
   private func connect(frame: Int) {
     enterState(6)
     work()
@@ -281,7 +289,7 @@ public final class BlockScript {
     contents.write([0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], to: frame, at: 0)
     let nodes = [
       ("ring-ref", "\(frame)"), ("event-channel", "5"), ("protocol", "x86_64-abi"),
-      ("feature-persistent", "1"),
+      ("feature-persistent", isPersistent ? "1" : "0"),
     ]
     for (name, value) in nodes { store.write(paths.frontEnd / name, value) }
     enterState(3)

@@ -18,17 +18,21 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
   var ring: WitnessedRing?
   private(set) var complaint: String?
   /// Requests taken since the back end began to work.
-  private(set) var takenInTurn = 0
+  var takenInTurn = 0
+  /// Whether the guest uses its pages over and over, so that so many may stay mapped.
+  var persistentLimit: Int?
+  /// The pages that stay mapped.
+  var kept: (GrantReference) -> MappedPage? = { _ in nil }
 
   private let grants: any GrantAccess
   /// The request that was taken and has not begun: there is one at most.
-  private var waiting: Activity?
+  var waiting: Activity?
   /// Requests that the disk was asked for, by tag; of a barrier that goes on, by the tag that it had.
-  private var underWay: [Int: Activity] = [:]
+  var underWay: [Int: Activity] = [:]
   /// Everything mapped, by reference.
   private var mapped: [(reference: GrantReference, page: MappedPage)] = []
 
-  private struct Activity {
+  struct Activity {
     var request: ExpectedBlockRequest
     /// What became of mapping the pages of its data.
     var isMapped = false
@@ -69,7 +73,9 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
   func endTurn(isIdle: Bool) {
     let inUse = underWay.values.reduce(0) { $0 + ($1.isLetGo ? 0 : $1.pages?.count ?? 0) }
     // The ring is mapped too.
-    if mapped.count > 1 + inUse { complain("pages are still mapped that no request needs") }
+    if mapped.count > 1 + inUse + (persistentLimit ?? 0) {
+      complain("pages are still mapped that no request needs")
+    }
     if isIdle && (waiting != nil || !underWay.isEmpty) { complain("a request is forgotten") }
   }
 
@@ -83,6 +89,7 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
   // MARK: grants
 
   func map(_ references: [GrantReference], readOnly: Bool) -> Result<[MappedPage], GrantRefusal> {
+    readSegments()
     meddle()
     let isFirstUse = !references.contains { reference in mapped.contains { $0.reference == reference } }
     let isAllowed = references.allSatisfy { allows($0, readOnly: readOnly) != nil }
@@ -122,7 +129,7 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
       underWay[tag] = noteData(activity, references, pages, readOnly: readOnly)
     } else if let activity = waiting {
       if let page = activity.request.indirectPage, activity.request.segments == nil {
-        if references.map(\.rawValue) != [page] || !readOnly {
+        if references.map(\.rawValue) != [page] || !readOnly && persistentLimit == nil {
           complain("a request maps what it does not name")
         }
       } else {
@@ -137,8 +144,15 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
   ) -> Activity {
     var activity = activity
     let request = activity.request
-    if activity.isMapped { complain("a request maps its pages twice") }
-    if references.map(\.rawValue) != request.segments?.map(\.reference) || !request.movesData {
+    let all = request.segments?.map(\.reference) ?? []
+    // Of those that stay mapped, what is not mapped yet, for writing; or all of them, as for others.
+    if persistentLimit != nil, !readOnly, references.allSatisfy({ all.contains($0.rawValue) }) {
+      activity.isMapped = true
+      if references.count == all.count { activity.pages = pages }
+      return activity
+    }
+    if activity.isMapped && persistentLimit == nil { complain("a request maps its pages twice") }
+    if references.map(\.rawValue) != all || !request.movesData {
       complain("a request maps what it does not name")
     }
     if request.operation == 0 && readOnly { complain("pages that are read into are mapped for reading only") }
@@ -154,11 +168,15 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
     }) {
       if activity.isBusy { complain("pages are let go of while the disk is at them") }
       underWay[tag]?.isLetGo = true
-    } else if let page = waiting?.request.indirectPage, pages.count == 1, waiting?.request.segments == nil,
-      mapped.contains(where: { $0.reference.rawValue == page && $0.page.handle == pages[0].handle })
+    } else if underWay.values.contains(where: { activity in
+      activity.isBusy && (activity.pages ?? []).contains { handles.contains($0.handle) }
+    }) {
+      complain("pages are let go of while the disk is at them")
+    } else if let page = waiting?.request.indirectPage, waiting?.request.segments == nil,
+      let entry = mapped.first(where: { $0.reference.rawValue == page && handles.contains($0.page.handle) })
     {
       // The guest has not had its turn since the back end read it.
-      waiting?.request.readSegments(UnsafeRawBufferPointer(contents.guest.page(frame(of: pages[0].bytes))))
+      waiting?.request.readSegments(page: contents.guest.page(frame(of: entry.page.bytes)))
     }
     check()
     meddle()
@@ -169,8 +187,32 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
 
   // MARK: the disk
 
+  /// A page that stays mapped; nil if it does not.
+  private func keptPage(_ reference: UInt32) -> MappedPage? {
+    guard let handle = kept(GrantReference(reference))?.handle else { return nil }
+    let entry = mapped.first { $0.reference.rawValue == reference && $0.page.handle == handle }
+    if entry == nil { complain("a page is kept that is not mapped") }
+    return entry?.page
+  }
+
+  /// Reads the segments of an indirect request whose page stays mapped: the guest has not had its turn since the back end
+  /// read them.
+  func readSegments() {
+    guard let request = waiting?.request, let page = request.indirectPage, request.segments == nil,
+      let entry = keptPage(page)
+    else { return }
+    waiting?.request.readSegments(page: contents.guest.page(frame(of: entry.bytes)))
+  }
+
+  /// The pages of a request's data, which stay mapped; nil if one does not.
+  private func keptPages(_ request: ExpectedBlockRequest) -> [MappedPage]? {
+    let pages = (request.segments ?? []).map { keptPage($0.reference) }
+    return pages.contains { $0 == nil } ? nil : pages.compactMap { $0 }
+  }
+
   /// The back end asks the disk for something.
   func begin(_ operation: DiskOperation, tag: Int) {
+    readSegments()
     if underWay.values.contains(where: { $0.isBarrier && $0.isBusy }) {
       complain("a request begins before a barrier has ended")
     }
@@ -188,6 +230,11 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
       return complain("the disk is asked for what no request names")
     }
     underWay[tag]?.isBusy = true
+    if persistentLimit != nil, let activity = underWay[tag], activity.request.movesData, activity.pages == nil
+    {
+      underWay[tag]?.pages = keptPages(activity.request)
+      underWay[tag]?.isMapped = true
+    }
     if let activity = underWay[tag], !suits(operation, activity) {
       complain("the disk is asked for what no request names")
     }
@@ -232,72 +279,7 @@ final class BlockWitness: GrantAccess, @unchecked Sendable {
     check()
   }
 
-  // MARK: requests
-
-  func take(_ slot: UnsafeRawBufferPointer) {
-    if waiting != nil { complain("a request is taken before the last one has begun") }
-    waiting = Activity(request: ExpectedBlockRequest(slot))
-    takenInTurn += 1
-    if takenInTurn > BlockRing.slotCount { complain("one guest keeps its back end busy for ever") }
-  }
-
-  /// - Returns: whether there was a request to answer.
-  func answer(_ slot: UnsafeRawBufferPointer) -> Bool {
-    let (identifier, operation) = (slot.load(as: UInt64.self), slot[8])
-    let status = slot.loadUnaligned(fromByteOffset: 10, as: Int16.self)
-    guard let activity = takeAnswered(identifier, operation, status) else { return false }
-    let request = activity.request
-    answered("\(request.operation)\(request.indirectPage == nil ? "" : ", indirect"): \(status)")
-    if request.identifier != identifier || request.operation != operation {
-      complain("an answer is not the one that is due")
-    }
-    if !(-2...0).contains(status) { complain("there is no status \(status)") }
-    if let problem = problem(activity, status) { complain(problem) }
-    check()
-    if activity.pages != nil && !activity.isLetGo {
-      complain("pages are still mapped when their request is answered")
-    }
-    return true
-  }
-
-  /// The request that is answered, of which a guest may have several with the same name: preferably one that it suits.
-  private func takeAnswered(_ identifier: UInt64, _ operation: UInt8, _ status: Int16) -> Activity? {
-    func isMeant(_ activity: Activity) -> Bool {
-      activity.request.identifier == identifier && activity.request.operation == operation
-    }
-    let ended = underWay.filter { !$0.value.isBusy }.sorted { $0.key < $1.key }
-    let meant = ended.filter { isMeant($0.value) }
-    if let (tag, activity) = meant.first(where: { problem($0.value, status) == nil }) ?? meant.first {
-      underWay[tag] = nil
-      return activity
-    }
-    // One that was refused; or whatever there is.
-    if let activity = waiting {
-      waiting = nil
-      return activity
-    }
-    guard let (tag, activity) = ended.first ?? underWay.first.map({ ($0.key, $0.value) }) else {
-      complain("there is an answer without a request")
-      return nil
-    }
-    underWay[tag] = nil
-    return activity
-  }
-
-  /// What is wrong with a status.
-  private func problem(_ activity: Activity, _ status: Int16) -> String? {
-    let request = activity.request
-    let isUnmappable = activity.isMapped && activity.pages == nil
-    return switch request.fate(on: disk) {
-    case .fails where status == 0: "\(request) is said to be done, which cannot be"
-    case .succeeds where status == 0 && !activity.isDone: "\(request) is said to be done, and is not"
-    case .succeeds where status != 0 && !isUnmappable:
-      "a sound request \(request) is answered by \(status)"
-    default: nil
-    }
-  }
-
-  private func check() {
+  func check() {
     if let difference = contents.difference() { complain(difference) }
   }
 

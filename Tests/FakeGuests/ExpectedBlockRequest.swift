@@ -60,7 +60,8 @@ struct ExpectedBlockRequest {
   }
 
   /// Reads the segments of an indirect request.
-  mutating func readSegments(_ page: UnsafeRawBufferPointer) {
+  mutating func readSegments(page memory: UnsafeMutableRawBufferPointer) {
+    let page = UnsafeRawBufferPointer(memory)
     segments = (0..<min(segmentCount, 256)).map { Segment(page, at: 8 * $0) }
   }
 

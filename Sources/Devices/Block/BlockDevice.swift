@@ -8,16 +8,24 @@ final class BlockDevice: ServedDevice {
   private struct Connection {
     var device: DeviceConnection
     var server: BlockServer
+    /// Nil if the front end does not use its pages over and over.
+    var persistent: PersistentGrants?
   }
 
   private let queue: any BlockQueue
   private let paths: DevicePaths
   private let store: HostStore
   private let bus: DeviceBus
+  private let persistentLimit: Int
   private var life: DeviceLife<Connection>
 
+  /// - Parameter persistentLimit: grants that stay mapped at most.
   /// - Precondition: `describe` has put the device into the store.
-  init(_ queue: any BlockQueue, _ paths: DevicePaths, _ store: HostStore, _ bus: DeviceBus) {
+  init(
+    _ queue: any BlockQueue, _ paths: DevicePaths, _ store: HostStore, _ bus: DeviceBus,
+    persistentLimit: Int = PersistentGrants.standardLimit
+  ) {
+    self.persistentLimit = persistentLimit
     self.queue = queue
     self.paths = paths
     self.store = store
@@ -29,8 +37,6 @@ final class BlockDevice: ServedDevice {
   static func describe(
     _ image: any BlockStorage, name: String, number: Int, _ paths: DevicePaths, in store: HostStore
   ) {
-    // Persistent grants are not offered: mapping a page is an entry of a table, since the host has all of a guest's
-    // memory mapped already, so that there is nothing to save that would be worth a copy of all data in the guest.
     paths.create(
       in: store,
       frontEnd: [("virtual-device", "\(number)"), ("device-type", "disk")],
@@ -46,7 +52,7 @@ final class BlockDevice: ServedDevice {
         // VDISK_READONLY
         ("info", image.isReadOnly ? "4" : "0"),
         ("feature-flush-cache", image.isReadOnly ? "0" : "1"),
-        ("feature-barrier", image.isReadOnly ? "0" : "1"),
+        ("feature-barrier", image.isReadOnly ? "0" : "1"), ("feature-persistent", "1"),
       ])
   }
 
@@ -64,14 +70,23 @@ final class BlockDevice: ServedDevice {
     guard name == BlockRing.protocolName else { throw ConnectionRefusal("unknown protocol") }
     let device = try bus.connect(["ring-ref"], paths, in: store)
     let ring = bus.makeRing(device.pages[0].bytes, BlockRing.slotCount, BlockRing.slotSize)
-    return Connection(device: device, server: BlockServer(ring: ring, queue: queue, grants: bus.grants))
+    let isPersistent = store.read(paths.frontEnd / "feature-persistent") == "1"
+    let persistent = isPersistent ? PersistentGrants(bus.grants, limit: persistentLimit) : nil
+    let server = BlockServer(ring: ring, queue: queue, grants: persistent ?? bus.grants)
+    return Connection(device: device, server: server, persistent: persistent)
   }
 
   /// Waits for what is under way, then lets go of the ring and the event channel, if it has them.
   func disconnect() { life.end(letGo) }
 
+  /// A page that stays mapped between requests; nil if it does not.
+  func keptPage(_ reference: GrantReference) -> MappedPage? {
+    life.connection?.persistent?.page(of: reference)
+  }
+
   private func letGo(_ connection: Connection) {
     connection.server.drain()
+    connection.persistent?.dropAll()
     bus.disconnect(connection.device)
   }
 }
