@@ -152,7 +152,7 @@ let package = Package(
     .target(
       name: "Hypervisor", dependencies: ["KVM", "Machines", "Interfaces"], swiftSettings: testable),
     .target(
-      name: "Xenstore", dependencies: ["Hypervisor", "Machines", "Interfaces"],
+      name: "Xenstore", dependencies: ["CKVM", "Hypervisor", "Machines", "Interfaces"],
       swiftSettings: testable + instrumented),
     .target(
       name: "Devices",

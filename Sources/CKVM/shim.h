@@ -86,6 +86,11 @@ static inline int lockstep_memfd_create(const char *_Nonnull name, unsigned flag
   return (int)syscall(SYS_memfd_create, name, flags);
 }
 
+// The name of the calling thread (PR_SET_NAME).
+static inline int lockstep_thread_set_name(const char *_Nonnull name) {
+  return (int)syscall(SYS_prctl, 15, name, 0, 0, 0);
+}
+
 // A timer that sends a signal to the thread that makes it; its number, or -1.
 static inline int lockstep_thread_timer_create(int number) {
   struct sigevent event = {.sigev_signo = number, .sigev_notify = SIGEV_THREAD_ID};

@@ -32,7 +32,9 @@ struct Run: ParsableCommand {
   @Flag(name: .long, help: "Print what the hypervisor counted when the guest has ended.")
   var stats = false
 
-  @Flag(name: .long, help: "Leave out the seccomp filter that confines this process while the guest runs.")
+  @Flag(
+    name: .long,
+    help: "Leave out what confines this process while the guest runs: namespaces, Landlock, seccomp.")
   var noSandbox = false
 
   @Flag(name: [.short, .long], help: "Print no warnings and notes, only the guest's console and errors.")
@@ -59,7 +61,7 @@ struct Run: ParsableCommand {
     -> DomainRunner.Outcome
   {
     signal(SIGPIPE, SIG_IGN)
-    let signals = EndingSignals { runner.stop() }
+    let signals = EndingSignals()
     defer {
       RawTerminal.restore()
       signals.finish()
@@ -70,6 +72,7 @@ struct Run: ParsableCommand {
       escape: isTerminal ? ConsoleStreams.controlBracket : nil,
       ended: { runner.stop() })
     return try runner.run(configuration, console: console, machinery: machinery, isSandboxed: !noSandbox) {
+      signals.watch { runner.stop() }
       if isTerminal { RawTerminal.enter(STDIN_FILENO) }
     }
   }

@@ -13,15 +13,21 @@ struct SandboxProbe: ParsableCommand {
   @Flag(name: .long, help: "In the sandbox of a guest with user-mode networking.")
   var network = false
 
-  @Flag(name: .long, help: "In no sandbox.")
-  var noSandbox = false
+  @Flag(name: .long, help: "Without the filter of system calls.")
+  var noSeccomp = false
+
+  @Flag(name: .long, help: "Without namespaces and Landlock.")
+  var noIsolation = false
+
+  @Option(name: .long, help: "A file to remove.")
+  var file: String?
 
   @Argument(help: "What to try.")
-  var attempts: [Attempt]
+  var attempts: [Attempt] = []
 
   enum Attempt: String, ExpressibleByArgument, CaseIterable {
-    case thread, read, write, inet, unix, spawn, code, signal, terminal, exec, execEarlier, ring, ringEntry,
-      ringChange
+    case thread, read, resolver, write, remove, inet, datagram, unix, spawn, code, signal, terminal, exec,
+      execEarlier, ring, ringEntry, ringChange
   }
 
   /// Where a thread from before the sandbox waits for it.
@@ -31,6 +37,10 @@ struct SandboxProbe: ParsableCommand {
   }()
 
   func run() throws {
+    let isolation = Isolation(hasUserNetwork: network, socketFolder: nil)
+    for line in noIsolation ? [] : isolation.enter() {
+      _ = Glibc.write(STDERR_FILENO, "\(line)\n", line.utf8.count + 1)
+    }
     var earlier = pthread_t()
     pthread_create(
       &earlier, nil,
@@ -40,7 +50,7 @@ struct SandboxProbe: ParsableCommand {
         return nil
       }, nil)
     do {
-      if !noSandbox { try Sandbox(hasUserNetwork: network).enter() }
+      if !noSeccomp { try Sandbox(hasUserNetwork: network).enter() }
     } catch {
       throw CouldNotRun(error.description)
     }
@@ -49,7 +59,7 @@ struct SandboxProbe: ParsableCommand {
         _ = Glibc.write(Self.ends[1], "!", 1)
         pthread_join(earlier, nil)
       }
-      let code = Self.attempt(attempt)
+      let code = attempt == .remove ? Self.error(of: unlink(file ?? "")) : Self.attempt(attempt)
       let line = "\(attempt.rawValue): \(code == 0 ? "done" : String(cString: strerror(code)))\n"
       _ = Glibc.write(STDOUT_FILENO, line, line.utf8.count)
     }
@@ -69,7 +79,10 @@ struct SandboxProbe: ParsableCommand {
       if code == 0 { pthread_join(thread, nil) }
       return code
     case .read: return error(of: open("/etc/passwd", O_RDONLY))
+    case .resolver: return error(of: open("/etc/resolv.conf", O_RDONLY))
     case .write: return error(of: open("/dev/null", O_WRONLY))
+    case .remove: return ENOENT
+    case .datagram: return reachNetwork()
     case .inet: return error(of: socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
     case .unix: return error(of: socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
     case .spawn:
@@ -91,6 +104,22 @@ struct SandboxProbe: ParsableCommand {
     case .exec, .execEarlier:
       execute()
       return errno
+    }
+  }
+
+  /// Datagrams to this host: no filter is asked where they may go.
+  private static func reachNetwork() -> Int32 {
+    let socket = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    guard socket >= 0 else { return errno }
+    defer { close(socket) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(9).bigEndian
+    address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+    return withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        error(of: connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)))
+      }
     }
   }
 

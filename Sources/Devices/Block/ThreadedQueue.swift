@@ -3,19 +3,23 @@
 import Synchronization
 import Xenstore
 
-/// A disk whose operations a few threads carry out: where there is no io_uring.
+/// A disk whose operations a few threads carry out: where there is no io_uring. They start with the first operation: when a
+/// disk is opened, the process is yet to be confined, thread by thread.
 final class ThreadedQueue: BlockQueue {
   private let pool: Pool
   private let workers: [ServiceThread]
+  private let hasStarted = Atomic(false)
 
   init(_ storage: any BlockStorage, threadCount: Int) {
-    let pool = Pool(storage, threadCount: threadCount)
-    self.pool = pool
+    pool = Pool(storage, threadCount: threadCount)
     workers = (0..<threadCount).map { ServiceThread(name: "disk-\($0)") }
+  }
+
+  private func startWorkers() {
     for (number, worker) in workers.enumerated() {
-      worker.start {
+      worker.start { [pool] in
         while let (operation, tag) = pool.next(for: number) {
-          pool.finish(tag, isDone: operation.carryOut(on: storage))
+          pool.finish(tag, isDone: operation.carryOut(on: pool.storage))
         }
       }
     }
@@ -28,6 +32,7 @@ final class ThreadedQueue: BlockQueue {
   var ring: Int32? { nil }
 
   func submit(_ operation: DiskOperation, tag: Int) {
+    if !hasStarted.exchange(true, ordering: .relaxed) { startWorkers() }
     if let idle = pool.add(operation, tag: tag) { workers[idle].signal() }
   }
 

@@ -20,11 +20,13 @@ enum ControlAnswer {
 final class ControlServer: Sendable {
   private let path: String
   private let listener: Int32
-  private let thread: ServiceThread
+  private let thread = ServiceThread(name: "control")
+  private weak let controlled: (any Controlled)?
 
   /// Connections at once.
   private static let limit = 16
 
+  /// Makes the socket, on which nobody answers before `start`.
   /// - Returns: nil if there can be no socket: the domain runs without.
   init?(for domain: String, _ controlled: any Controlled) {
     guard ControlDirectory.create() else { return nil }
@@ -33,11 +35,14 @@ final class ControlServer: Sendable {
     guard let (path, listener) = Self.listen(own) ?? Self.listen("\(own)-\(getpid())") else { return nil }
     self.path = path
     self.listener = listener
-    let thread = ServiceThread(name: "control")
-    thread.start { [weak controlled] wakeUp, isStopping in
+    self.controlled = controlled
+  }
+
+  /// Begins to answer, on a thread of its own.
+  func start() {
+    thread.start { [listener, weak controlled] wakeUp, isStopping in
       Self.serve(listener, wakeUp, isStopping) { controlled?.answer($0) }
     }
-    self.thread = thread
   }
 
   private static func listen(_ name: String) -> (path: String, listener: Int32)? {

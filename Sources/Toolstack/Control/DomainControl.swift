@@ -32,6 +32,9 @@ final class DomainControl: Controlled {
     self.destroy = destroy
   }
 
+  /// Begins to tell of changes in the store, on a thread of its own.
+  func start() { watchers.start() }
+
   /// The domain's next life begins; nil when the last one has ended. One that was paused begins paused.
   func enter(_ domain: Domain?) {
     let pauses = present.withLock { present in

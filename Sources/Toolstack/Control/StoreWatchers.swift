@@ -23,10 +23,10 @@ final class StoreWatchers: Sendable {
   /// Changes that wait to be told of; beyond them, some are not.
   private static let backlog = 10_000
 
-  init(_ store: HostStore) {
-    self.store = store
-    thread.start { [weak self] in self?.tell() }
-  }
+  init(_ store: HostStore) { self.store = store }
+
+  /// Begins to tell of changes, on a thread of its own.
+  func start() { thread.start { [weak self] in self?.tell() } }
 
   /// Whether one more can be watched for; those whose other side has gone make room.
   var hasRoom: Bool {

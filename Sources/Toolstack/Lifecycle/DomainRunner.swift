@@ -32,7 +32,8 @@ public final class DomainRunner: Sendable {
   ///   - console: where its console goes; its `ended` should call `stop`.
   ///   - machinery: the machines that it runs on.
   ///   - isSandboxed: whether the process is confined before the domain's first instruction, for good.
-  ///   - starting: called when all checks have passed, just before the domain starts for the first time.
+  ///   - starting: called when all checks have passed, just before the domain starts for the first time. Until then the
+  ///     process has one thread.
   /// - Throws: if the domain cannot be started, in one line; nothing has been run then.
   public func run(
     _ configuration: GuestConfiguration, console: ConsoleStreams, machinery: any Machinery,
@@ -56,20 +57,28 @@ public final class DomainRunner: Sendable {
       server?.close()
       control.close()
     }
+    let startUp = StartUpMemory()
+    let hasUserNetwork = configuration.interfaces.contains { $0.tap == nil }
+    if isSandboxed {
+      let isolation = Isolation(
+        hasUserNetwork: hasUserNetwork, socketFolder: server == nil ? nil : ControlDirectory.path)
+      for line in isolation.enter() { note("sandbox: \(line)") }
+    }
+    // Threads from here on.
+    control.start()
+    server?.start()
     starting()
     var pace = RestartPace()
     var sandbox =
       isSandboxed
-      ? Sandbox(
-        hasUserNetwork: configuration.interfaces.contains { $0.tap == nil },
-        rings: plan.disks.compactMap(\.queue.ring)) : nil
+      ? Sandbox(hasUserNetwork: hasUserNetwork, rings: plan.disks.compactMap(\.queue.ring)) : nil
     while true {
       let life = try RunningDomain(plan, on: host, store, console: console)
       defer {
         if !life.close() { note("memory of domain \(configuration.name) is still in use by another domain") }
       }
       // Once, for all lives.
-      StartUpMemory.giveBack()
+      startUp.giveBack()
       try sandbox?.enter()
       sandbox = nil
       control.enter(life.domain)

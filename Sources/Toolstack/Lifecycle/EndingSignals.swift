@@ -14,9 +14,8 @@ public final class EndingSignals: Sendable {
 
   private let thread = ServiceThread(name: "signals")
 
-  /// Calls `ended` on a thread of its own when the first such signal comes.
-  public init(ended: @escaping @Sendable () -> Void) {
-    let wakeUp = Self.wakeUp
+  /// From now on the first such signal does not end the process.
+  public init() {
     for number in Self.numbers {
       Glibc.signal(number) { number in
         guard EndingSignals.received.exchange(number, ordering: .acquiringAndReleasing) != 0 else {
@@ -26,6 +25,11 @@ public final class EndingSignals: Sendable {
         _exit(128 + number)
       }
     }
+  }
+
+  /// Calls `ended` on a thread of its own when the first such signal comes, or if it has come.
+  public func watch(ended: @escaping @Sendable () -> Void) {
+    let wakeUp = Self.wakeUp
     thread.start { own, isStopping in
       while !isStopping() {
         var waiting = [

@@ -5,7 +5,8 @@ import Devices
 import Glibc
 
 /// What the process may ask of the system once a guest runs: a filter (seccomp) around all of its threads, for good. By
-/// then files, disks, networks, `/dev/kvm` and the machine's memory are open, and little else is needed.
+/// then files, disks, networks, `/dev/kvm` and the machine's memory are open, and little else is needed. What else is
+/// around it by then: `Isolation`.
 ///
 /// What is not listed fails with EPERM. Calls that only somebody who has broken in would make end the process with a line.
 public struct Sandbox: Sendable {
@@ -142,6 +143,8 @@ extension Sandbox {
       Rule(action: refusal(ENOSYS), call: "clone3"),
       // Signals to its own threads.
       Rule(call: "tgkill", arguments: [Rule.equal(0, getpid())]),
+      // Threads have names (PR_SET_NAME).
+      Rule(call: "prctl", arguments: [Rule.equal(0, 15)]),
       // Limits are read.
       Rule(call: "prlimit64", arguments: [Rule.equal(0, 0), Rule.equal(2, 0)]),
     ]

@@ -4,17 +4,22 @@ import CKVM
 import Glibc
 
 /// What only the start of a domain needed of the process's memory.
-enum StartUpMemory {
+final class StartUpMemory {
+  /// What is mapped where: opened before the process is confined, read when it is given back.
+  private let maps = fopen("/proc/self/maps", "re")
+
+  deinit { if let maps { fclose(maps) } }
+
   /// Gives it back to the system: what the allocator holds free, and the code of this program and its libraries, of which
   /// what is still used comes back from the page cache as it runs.
-  static func giveBack() {
+  func giveBack() {
     malloc_trim(0)
-    guard let maps = fopen("/proc/self/maps", "re") else { return }
-    defer { fclose(maps) }
+    guard let maps else { return }
+    rewind(maps)
     var line = [CChar](repeating: 0, count: 8192)
     while fgets(&line, Int32(line.count), maps) != nil {
       let bytes = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-      guard let code = codeOfFile(String(decoding: bytes, as: UTF8.self)) else { continue }
+      guard let code = Self.codeOfFile(String(decoding: bytes, as: UTF8.self)) else { continue }
       // Code is never written to, so that dropping it loses nothing.
       madvise(UnsafeMutableRawPointer(bitPattern: code.lowerBound), code.count, MADV_DONTNEED)
     }

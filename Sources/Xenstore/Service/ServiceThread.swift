@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CKVM
 import Glibc
 import Synchronization
 
@@ -71,15 +72,8 @@ public final class ServiceThread: Sendable {
     }
   }
 
-  /// For ps and debuggers; the kernel keeps 15 bytes. The sandbox refuses it: threads of a domain that was started again
-  /// have no names.
-  private static func nameCurrentThread(_ name: String) {
-    let descriptor = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return }
-    defer { close(descriptor) }
-    let bytes = Array(name.utf8.prefix(15))
-    _ = write(descriptor, bytes, bytes.count)
-  }
+  /// For ps and debuggers; the kernel keeps 15 bytes.
+  private static func nameCurrentThread(_ name: String) { _ = lockstep_thread_set_name(name) }
 
   private static let entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
     argument in
