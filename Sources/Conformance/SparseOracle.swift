@@ -22,9 +22,11 @@ extension Oracle: FollowingSpecification {
 
 /// An `Oracle` for a specification at a size at which a state cannot be laid out entry by entry.
 final class SparseOracle: FollowingSpecification {
-  let simulator: SparseSimulator
+  private(set) var simulator: SparseSimulator
   var observer: (any StepObserver)?
   private(set) var stepCount = 0
+  /// The count when it began anew.
+  private var first = 0
   /// What the steps have changed since the last `forgetChanges`.
   private(set) var changes: [SparseSimulator.Change] = []
   private var recent: [SpecificationStep] = []
@@ -38,6 +40,14 @@ final class SparseOracle: FollowingSpecification {
   func apply(_ start: TraceStart) -> Bool {
     guard let component = specification.componentIndex(start.component) else { return false }
     return simulator.set(component, start.keys, to: start.value)
+  }
+
+  /// Begins anew, in another state.
+  func restart() {
+    simulator = SparseSimulator(simulator.programs)
+    forgetChanges()
+    recent.removeAll(keepingCapacity: true)
+    first = stepCount
   }
 
   func forgetChanges() { changes.removeAll(keepingCapacity: true) }
@@ -73,7 +83,7 @@ final class SparseOracle: FollowingSpecification {
     if recent.count < Self.recentLimit {
       recent.append(step)
     } else {
-      recent[stepCount % Self.recentLimit] = step
+      recent[(stepCount - first) % Self.recentLimit] = step
     }
     simulator.commit()
     changes += simulator.changes
@@ -84,8 +94,8 @@ final class SparseOracle: FollowingSpecification {
   // MARK: Saying what is wrong
 
   func divergence(at step: String, _ reason: String, implementation: [String] = []) -> Divergence {
-    let first = recent.count < Self.recentLimit ? 0 : stepCount % Self.recentLimit
-    let steps = recent[first...] + recent[..<first]
+    let oldest = recent.count < Self.recentLimit ? 0 : (stepCount - first) % Self.recentLimit
+    let steps = recent[oldest...] + recent[..<oldest]
     return Divergence(
       machine: specification.name, step: step, reason: reason, specification: describeChanges(),
       implementation: implementation, trace: steps.map { $0.describe(in: specification) })

@@ -11,9 +11,10 @@ struct Checks {
   private let recorder: TraceRecorder?
 
   /// - Parameters:
+  ///   - sample: whether of the operations on shadow page tables a sample is compared.
   ///   - trace: a file to record in; implies a check.
   ///   - diverged: called at the first divergence.
-  init(check: Bool, trace: String?, diverged: @escaping @Sendable () -> Void) throws {
+  init(check: Bool, sample: Bool = false, trace: String?, diverged: @escaping @Sendable () -> Void) throws {
     guard check || trace != nil else {
       (machinery, monitor, recorder) = (OptimisedMachinery(), nil, nil)
       return
@@ -23,7 +24,7 @@ struct Checks {
     }
     let monitor = CheckMonitor(trace: recorder) { _ in diverged() }
     self.monitor = monitor
-    machinery = CheckedMachinery(monitor: monitor)
+    machinery = CheckedMachinery(monitor: monitor, sample: sample ? .standard : nil)
   }
 
   /// Ends the comparison, and says what was compared, a line each.
@@ -33,7 +34,10 @@ struct Checks {
     recorder?.finish()
     for (machine, count) in monitor.counts {
       let unchecked = count.unchecked == 0 ? "" : "; \(count.unchecked) operations not checked"
-      say("checked: \(machine): \(count.operations) operations, \(count.steps) steps\(unchecked)")
+      let sample =
+        count.skipped == 0
+        ? "" : " of \(count.operations + count.skipped + count.unchecked), in \(count.windows + 1) windows"
+      say("checked: \(machine): \(count.operations) operations\(sample), \(count.steps) steps\(unchecked)")
     }
     for reason in monitor.uncheckedReasons { say("not checked: \(reason)") }
     if let recorder {

@@ -25,7 +25,8 @@ enum Main {
     // A reader of ours that went away is an error of a write, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
     do {
-      var command = try LockstepCommand.parseAsRoot()
+      let arguments = CommandLine.arguments.dropFirst().map { $0 == "--check=sample" ? "--check-sample" : $0 }
+      var command = try LockstepCommand.parseAsRoot(arguments)
       try command.run()
     } catch let failure as CouldNotRun {
       FileHandle.standardError.write(Data("lockstep: \(failure.description)\n".utf8))

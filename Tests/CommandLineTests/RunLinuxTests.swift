@@ -66,14 +66,22 @@ struct RunLinuxTests {
 
   @Test(
     "boots Debian's unmodified kernel to its init beside the specifications", .timeLimit(.minutes(5)),
-    arguments: [1, 2])
-  func boot(processors: Int) throws {
+    arguments: [(1, "--check"), (2, "--check"), (2, "--check=sample")])
+  func boot(processors: Int, check: String) throws {
     let scratch = Scratch()
     let ramdisk = makeRAMDisk(scratch, ["echo good morning from init"])
     let file = try configure(scratch, ramdisk, options: "", processors: processors)
-    let result = Program.run(Program.lockstep, ["run", "--check", file], seconds: 200)
+    let result = Program.run(Program.lockstep, ["run", check, file], seconds: 200)
     #expect(result.end == .exited(0), "\(result.output.suffix(2000)) \(result.error.suffix(2000))")
     #expect(result.output.contains("good morning from init"))
+    let sampled = result.error.firstMatch(of: /Shadow: ([0-9]+) operations of ([0-9]+), in ([0-9]+) windows/)
+    if check == "--check" {
+      #expect(sampled == nil)
+    } else {
+      let (_, compared, all, windows) = try #require(sampled).output
+      let counts = try [compared, all, windows].map { try #require(Int($0)) }
+      #expect(counts[2] >= 2 && counts[0] <= counts[2] * 2048 && counts[1] > counts[0])
+    }
     #expect(result.error.contains("lockstep: checked: Stream: "))
     #expect(result.error.contains("lockstep: checked: Shadow: ") && !result.error.contains("not checked"))
   }

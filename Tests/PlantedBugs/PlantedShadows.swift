@@ -200,6 +200,7 @@ private final class PlantedShadow: InspectableShadowTables {
   func seat(of table: MachineFrame) -> (vcpu: Int, position: Int)? { inner.seat(of: table) }
   var usedPages: Int { inner.usedPages }
   var capacityInPages: Int { inner.capacityInPages }
+  var queuedCount: Int { inner.queuedCount }
   func imbalance(of slots: [Int]) -> String? { inner.imbalance(of: slots) }
   var reflections: UInt64 { inner.reflections }
   func image(of slots: [Int]) -> ShadowImage { inner.image(of: slots) }

@@ -15,6 +15,10 @@ public final class CheckMonitor: Sendable {
     public var steps = 0
     /// Operations that were not compared.
     public var unchecked = 0
+    /// Operations between the windows of a sample, which were not compared either.
+    public var skipped = 0
+    /// Windows of a sample that began after such.
+    public var windows = 0
   }
 
   private struct State {
@@ -61,6 +65,14 @@ public final class CheckMonitor: Sendable {
       state.counts[machine, default: Count()].operations += 1
       state.counts[machine, default: Count()].steps += steps
     }
+  }
+
+  fileprivate func noteSkipped(_ machine: String) {
+    state.withLock { $0.counts[machine, default: Count()].skipped += 1 }
+  }
+
+  fileprivate func noteWindow(_ machine: String) {
+    state.withLock { $0.counts[machine, default: Count()].windows += 1 }
   }
 
   fileprivate func noteUnchecked(_ machine: String, _ reason: String) {
@@ -112,6 +124,12 @@ final class MachineWatch: StepObserver {
 
   /// An operation has ended, and was not compared.
   func skip(because reason: String) { monitor.noteUnchecked(oracle.specification.name, reason) }
+
+  /// An operation has ended that is in no window of the sample.
+  func skip() { monitor.noteSkipped(oracle.specification.name) }
+
+  /// A window of the sample begins: from here on operations are compared again.
+  func beginWindow() { monitor.noteWindow(oracle.specification.name) }
 
   /// An operation has diverged.
   func diverge(_ divergence: Divergence) {

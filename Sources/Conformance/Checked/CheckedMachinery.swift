@@ -12,6 +12,7 @@ public struct CheckedMachinery: Machinery {
   private let grants: GrantsMaker
   private let events: EventsMaker
   private let shadows: ShadowMaker
+  private let sample: CheckSample?
   private let rings: RingMaker
   private let streams: StreamMaker
 
@@ -46,13 +47,17 @@ public struct CheckedMachinery: Machinery {
     }
   }
 
+  /// - Parameter sample: which operations on shadow page tables are compared; nil for all. Those on the other machines all
+  ///   are.
   public init(
-    monitor: CheckMonitor, grants: GrantsMaker = .optimised, events: EventsMaker = .optimised,
+    monitor: CheckMonitor, sample: CheckSample? = nil, grants: GrantsMaker = .optimised,
+    events: EventsMaker = .optimised,
     shadows: ShadowMaker = .optimised,
     rings: RingMaker = RingMaker(OptimisedBackSide.self),
     streams: StreamMaker = StreamMaker(OptimisedStreamReader.self, OptimisedStreamWriter.self)
   ) {
     self.monitor = monitor
+    self.sample = sample
     self.grants = grants
     self.events = events
     self.shadows = shadows
@@ -92,7 +97,7 @@ public struct CheckedMachinery: Machinery {
   ) -> any ShadowTables {
     FollowedShadowTables(
       shadows, memory: memory, pages: pages, vcpuCount: vcpuCount, stub: stub,
-      model: HostShadowModel(frameCount: frameCount, vcpuCount: vcpuCount), monitor: monitor)
+      model: HostShadowModel(frameCount: frameCount, vcpuCount: vcpuCount), monitor: monitor, sample: sample)
   }
 
   public func makeBackRing(page: UnsafeMutableRawPointer, slotCount: Int, slotSize: Int) -> any BackRing {

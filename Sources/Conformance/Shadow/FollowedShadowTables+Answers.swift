@@ -75,7 +75,7 @@ extension FollowedShadowTables {
       try expect(.pin(table: table), if: status == .okay && !wasPinned)
     }
   }
-  private var vcpuCount: Int { Int(model.programs.scope.counts["Processor"] ?? 0) }
+  var vcpuCount: Int { Int(model.programs.scope.counts["Processor"] ?? 0) }
 
   func unpin(_ table: MachineFrame) {
     let wasPinned = state.isPinned(model.frame(table))

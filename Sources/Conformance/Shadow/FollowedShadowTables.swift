@@ -30,7 +30,7 @@ final class FollowedShadowTables: ShadowTables {
   let model: HostShadowModel
   let oracle: SparseOracle
   let tap: ShadowTap
-  private let watch: MachineWatch
+  let watch: MachineWatch
   private let stub: FollowedStub
   private var made: (any InspectableShadowTables)?
   var inner: any InspectableShadowTables {
@@ -45,15 +45,20 @@ final class FollowedShadowTables: ShadowTables {
   private var operations = 0
   private static let wholeInterval = 4096
 
+  /// Which operations are followed; nil for all.
+  let sample: CheckSample?
+  /// Whether operations are not followed now, and how many are yet to come until that changes.
+  var (isResting, remaining): (Bool, Int)
+
   /// Of the operation under way: the steps, and what was read first of each entry.
   private(set) var steps: [ShadowStep] = []
   private(set) var loads: [GuestPlace: GuestTableEntry] = [:]
   /// Frames that are being brought into sync.
-  private var closing: Set<MachineFrame> = []
+  var closing: Set<MachineFrame> = []
   /// By table: the level-1 entries through which a processor was led to write to it.
-  private var ways: [UInt64: [GuestPlace]] = [:]
+  var ways: [UInt64: [GuestPlace]] = [:]
   /// Whose shadow a page is.
-  private var owners: [MachineFrame: (table: UInt64, level: Int)] = [:]
+  var owners: [MachineFrame: (table: UInt64, level: Int)] = [:]
 
   struct GuestPlace: Hashable {
     var table: MachineFrame
@@ -62,9 +67,11 @@ final class FollowedShadowTables: ShadowTables {
 
   init(
     _ maker: ShadowMaker, memory: UnsafeMutableRawPointer, pages: ShadowPages, vcpuCount: Int,
-    stub real: any ShadowStub, model: HostShadowModel, monitor: CheckMonitor
+    stub real: any ShadowStub, model: HostShadowModel, monitor: CheckMonitor, sample: CheckSample? = nil
   ) {
     self.model = model
+    self.sample = sample
+    (isResting, remaining) = (false, sample?.length ?? 0)
     oracle = SparseOracle(model.programs)
     let start = TraceStart(component: "policy", keys: [], value: ShadowModel.policy(.few))
     let isSet = oracle.apply(start)
@@ -80,7 +87,7 @@ final class FollowedShadowTables: ShadowTables {
   }
 
   var state: HostShadowState { HostShadowState(model: model, simulator: oracle.simulator) }
-  private var isFollowing: Bool { divergence == nil && lost == nil }
+  private var isFollowing: Bool { divergence == nil && lost == nil && !isResting }
 
   // MARK: Operations
 
@@ -94,6 +101,10 @@ final class FollowedShadowTables: ShadowTables {
     oracle.forgetChanges()
     let answer = operation()
     if let lost { watch.skip(because: lost) }
+    if isResting {
+      countSkipped()
+      return answer
+    }
     guard isFollowing else { return answer }
     operations += 1
     do throws(Divergence) {
@@ -101,13 +112,14 @@ final class FollowedShadowTables: ShadowTables {
       try compareChanges()
       if operations % Self.wholeInterval == 0 { try compareEverything() }
       watch.finish()
+      try countFollowed()
     } catch {
       diverge(error)
     }
     return answer
   }
 
-  private func diverge(_ found: Divergence) {
+  func diverge(_ found: Divergence) {
     guard isFollowing else { return }
     divergence = found
     watch.diverge(found)
@@ -227,7 +239,7 @@ final class FollowedShadowTables: ShadowTables {
       return lead(GuestPlace(table: MachineFrame(place[0]), slot: Int(place[2])), to: f)
     }
   }
-  private func lead(_ way: GuestPlace, to target: UInt64) {
+  func lead(_ way: GuestPlace, to target: UInt64) {
     oracle.attempt(model.actions.fill, [0, model.frame(way.table), 0, UInt64(way.slot)])
     if ways[target]?.contains(way) != true { ways[target, default: []].append(way) }
   }

@@ -39,6 +39,8 @@ public protocol InspectableShadowTables: ShadowTables {
   func seat(of table: MachineFrame) -> (vcpu: Int, position: Int)?
   var usedPages: Int { get }
   var capacityInPages: Int { get }
+  /// Downgrades that the stub has yet to store.
+  var queuedCount: Int { get }
   /// What is wrong with the shadow's own books; nil if they balance. Looks at everything in some slots of each table; the
   /// others have been empty always.
   func imbalance(of slots: [Int]) -> String?
@@ -73,6 +75,8 @@ public struct ShadowImage: Sendable {
 }
 
 extension ShadowMachine: InspectableShadowTables {
+  public var queuedCount: Int { queueCount }
+
   public func reach(of frame: MachineFrame) -> ShadowReachView {
     guard isKnown(frame) else { return ShadowReachView(maps: false, writes: false, isLeaving: false) }
     let state = state(frame).pointee
