@@ -123,6 +123,32 @@ final class GuestTrapTests: GuestSetting {
     #expect((0..<4).map(guest.result) == [0x566e_6558, 0xabcd, 0xff, 0x8005_0033])
   }
 
+  @Test("GS of a 32-bit program is loaded by its selector, and a selector of nothing loads nothing")
+  func userSegment() throws {
+    // Entry 12 is writable data at 0x12345678, as Linux has it for a thread's memory; entry 13 is not present.
+    guest.store(0x12cf_f334_5678_ffff, at: TinyGuest.spare + 12 * 8)
+    guest.store(0x12cf_7334_5678_ffff, at: TinyGuest.spare + 13 * 8)
+    guest.store(guest.machine(GuestFrame(TinyGuest.spare >> 12)) >> 12, at: Self.scratch + 512)
+    let monitorData: UInt64 = 0xe010
+    let end = try guest.run { code in
+      code.hypercall(2, Self.scratch + 512, 512)
+      code.hypercall(25, 2, 0x7000)
+      for (index, selector) in [0x63, 0x6b, 0, monitorData].enumerated() {
+        code.hypercall(25, 1, 0x5000)
+        code.hypercall(25, 3, selector)
+        code.move(UInt64(ModelSpecific.kernelGSBase), to: .rcx)
+        code.raw(0x0f, 0x32)
+        code.storeRAX(at: Self.results + UInt64(index) * 8)
+      }
+      code.move(UInt64(ModelSpecific.gsBase), to: .rcx)
+      code.raw(0x0f, 0x32)
+      code.storeRAX(at: Self.results + 32)
+      code.shutdown(scratch: Self.scratch)
+    }
+    #expect(end == .poweroff)
+    #expect((0..<5).map(guest.result) == [0x1234_5678, 0, 0, 0, 0x7000])
+  }
+
   @Test("INS reads ones, OUTS is lost, each as often as it says, and a page that is not there is a fault")
   func stringPorts() throws {
     guest.store(14 | 4 << 8, at: TinyGuest.spare)

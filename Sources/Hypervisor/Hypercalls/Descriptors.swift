@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Interfaces
+import KVM
 
 /// A segment descriptor as a guest gives it.
 enum SegmentDescriptor {
@@ -19,6 +20,29 @@ enum SegmentDescriptor {
     guard descriptor & codeOrData != 0 else { return nil }
     if descriptor & code != 0, descriptor & conforming != 0 { return nil }
     return descriptor | privilege | accessed
+  }
+
+  /// What a load of a data segment's register makes of a descriptor that user code may load; of others, of none too, a flat
+  /// segment that is not present.
+  ///
+  /// Source: Intel SDM volume 3, sections 3.4.3 and 3.4.5.
+  static func dataSegment(_ descriptor: UInt64) -> Segment {
+    func bit(_ number: Int) -> UInt8 { UInt8(descriptor >> UInt64(number) & 1) }
+    var segment = Segment()
+    segment.s = 1
+    segment.type = 3
+    let isReadable = bit(43) == 0 || bit(41) == 1
+    let isLoadable = bit(47) == 1 && bit(44) == 1 && descriptor >> 45 & 3 == 3 && isReadable
+    guard isLoadable else {
+      segment.unusable = 1
+      return segment
+    }
+    let limit = UInt32(descriptor & 0xffff | descriptor >> 32 & 0xf_0000)
+    segment.base = descriptor >> 16 & 0xff_ffff | (descriptor >> 56) << 24
+    segment.limit = bit(55) == 1 ? limit << 12 | 0xfff : limit
+    segment.type = UInt8(descriptor >> 40 & 0xf)
+    (segment.present, segment.dpl, segment.db, segment.g) = (1, 3, bit(54), bit(55))
+    return segment
   }
 }
 

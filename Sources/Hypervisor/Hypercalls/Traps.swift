@@ -51,9 +51,10 @@ extension ParavirtualProcessor {
     case 0: eventCallback = callback
     case 1: failsafeCallback = callback
     case 2: systemCallCallback = callback
-    // NMIs, SYSENTER and 32-bit SYSCALL: accepted, since kernels insist; none reaches them yet.
-    case 4, 5, 7: break
-    case 3: throw .notImplemented
+    // NMIs: accepted, since kernels insist; none ever comes.
+    case 4: break
+    // Machine checks, SYSENTER and 32-bit SYSCALL do not reach a guest: its 32-bit code has INT 0x80.
+    case 3, 5, 7: throw .notImplemented
     default: throw .invalid
     }
     return 0

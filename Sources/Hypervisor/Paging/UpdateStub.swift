@@ -21,6 +21,8 @@ enum UpdateStub {
   /// Where the plain one lies, which always exits.
   private static let plainOffset = Domain.maximumVirtualCPUs * size
   static let plain = MonitorWindow.systemCall + UInt64(plainOffset)
+  /// Where SYSCALL of 32-bit code arrives, on processors that have it; it always exits.
+  static let compatibility = plain + 4
 
   /// Bytes of one vCPU's list: pairs of a table's machine address and what is to be added to it for the address of the
   /// guest's mapping, plus 1 if entries are only to be compared; the list ends with a zero in place of the latter.
@@ -75,7 +77,7 @@ enum UpdateStub {
     func put(_ code: [UInt8], at offset: Int) {
       for (index, byte) in code.enumerated() { bytes[offset + index] = byte }
     }
-    put(exit, at: plainOffset)
+    put(exit + exit, at: plainOffset)
     for processor in 0..<Domain.maximumVirtualCPUs {
       let code = updatesWithoutExit ? code(processor).bytes : exit
       precondition(code.count <= size, "the stub is too long")

@@ -132,7 +132,7 @@ extension ParavirtualProcessor {
     let clearedFlags = updatesWithoutExit ? cleared : cleared | Flags.interrupt
     try virtual.setModelSpecific([
       (ModelSpecific.star, selectors), (ModelSpecific.lstar, UpdateStub.address(of: index)),
-      (ModelSpecific.cstar, UpdateStub.plain), (ModelSpecific.sfmask, clearedFlags | Flags.direction),
+      (ModelSpecific.cstar, UpdateStub.compatibility), (ModelSpecific.sfmask, clearedFlags | Flags.direction),
     ])
   }
 

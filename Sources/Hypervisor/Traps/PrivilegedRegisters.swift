@@ -80,10 +80,22 @@ extension ParavirtualProcessor {
     case .fs: special.pointee.fs.base = value
     case .gsUser: otherGSBase = value
     case .gsKernel: special.pointee.gs.base = value
-    case .gsUserSelector: otherGSBase = 0
+    case .gsUserSelector: loadUserGS(UInt16(truncatingIfNeeded: value))
     }
     virtual.registersChanged = true
     return true
+  }
+
+  /// Loads GS for the guest's user, as SWAPGS, a load of GS and SWAPGS would: 32-bit programs have their thread's memory
+  /// there. A selector that cannot be loaded leads to none.
+  private func loadUserGS(_ selector: UInt16) {
+    let usesLocalTable = selector & 4 != 0
+    let descriptor = usesLocalTable ? 0 : pages.descriptorWords[Int(selector >> 3)]
+    var segment = SegmentDescriptor.dataSegment(descriptor)
+    segment.selector = segment.present != 0 ? selector : 0
+    otherGSBase = segment.base
+    segment.base = special.pointee.gs.base
+    special.pointee.gs = segment
   }
 
   /// XCR0: x87 always, AVX only with SSE, and nothing that the guest was not told of.

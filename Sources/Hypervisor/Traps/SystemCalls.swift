@@ -10,7 +10,21 @@ extension ParavirtualProcessor {
       deliverForbiddenOut()
       return
     }
+    guard registers.pointee.rip < UpdateStub.compatibility else {
+      refuseCompatibleSystemCall()
+      return
+    }
     handleSystemCall()
+  }
+
+  /// SYSCALL of 32-bit code, which some processors do not have: the guest was told that it cannot be entered by it, and
+  /// is shown the exception that those raise.
+  private func refuseCompatibleSystemCall() {
+    let size: UInt64 = 2
+    let context = GuestContext(
+      instruction: (registers.pointee.rcx &- size) & 0xffff_ffff, codeSelector: Selector.compatibilityCode,
+      flags: registers.pointee.r11, stack: registers.pointee.rsp, stackSelector: Selector.data)
+    deliver(vector: Vector.invalidOpcode, error: 0, context)
   }
 
   /// A SYSCALL that has arrived in its page, with the registers as they were then.
