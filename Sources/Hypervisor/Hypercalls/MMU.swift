@@ -164,8 +164,9 @@ extension ParavirtualProcessor {
     case .invalidateSome, .invalidateAll: invalidate(VirtualAddress(first), everywhere: true)
     case .flushCache, .flushCacheGlobal: break
     case .setLDT:
-      // An empty one is what kernels load; a filled one is not supported.
-      guard second == 0 else { throw .notImplemented }
+      // An empty one is what kernels load; a filled one is not supported. The number of entries has 32 bits, and what is
+      // above them is whatever was there before.
+      guard UInt32(truncatingIfNeeded: second) == 0 else { throw .notImplemented }
     case .clearPage, .copyPage:
       guard domain.frames.owns(MachineFrame(first)), !space.pager.isProtected(MachineFrame(first)),
         let to = domain.frames.memory.bytes(of: MachineFrame(first))
