@@ -27,8 +27,11 @@ struct SparseTable: ~Copyable {
     return slots
   }
 
+  /// Eight keys that differ in their lowest bits alone lie side by side: the entries of one table are often asked for in
+  /// order.
   private func home(_ key: UInt64) -> Int {
-    Int(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) &>> 32) & (capacity - 1)
+    let spread = ((key &>> 3) &* 0x9e37_79b9_7f4a_7c15) &>> 32
+    return Int(truncatingIfNeeded: spread &<< 3 | key & 7) & (capacity - 1)
   }
 
   /// Where a key lies, or where it would.
