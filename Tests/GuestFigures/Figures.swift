@@ -4,8 +4,8 @@
 // Prints a line for each operation, its name and nanoseconds: `figures: system-call 71`.
 //
 // `figures` alone times system calls, page faults, pipes, fork and exec; `figures disk FILE` reads and writes of a file or
-// device of at least 64 MiB, without the page cache, and destroys what stands on it; `figures network ADDRESS PORT` what
-// passes between it and `figures serve`, which says its port. Reads, writes and round trips are of one piece, downloads
+// device of at least 64 MiB, without the page cache, and destroys what stands on it; `figures network ADDRESS PORT [PREFIX]`
+// what passes between it and `figures serve [ADDRESS]`, which says its port; names begin with the prefix. Reads, writes and round trips are of one piece, downloads
 // and uploads of 1 MiB.
 
 import Glibc
@@ -54,10 +54,12 @@ enum Figures {
       timeExec()
     case ("disk", 2):
       timeDisk(CommandLine.arguments[2])
-    case ("network", 3):
-      timeNetwork(CommandLine.arguments[2], port: UInt16(CommandLine.arguments[3]) ?? 0)
-    case ("serve", 1):
-      serve()
+    case ("network", 3), ("network", 4):
+      timeNetwork(
+        CommandLine.arguments[2], port: UInt16(CommandLine.arguments[3]) ?? 0,
+        prefix: CommandLine.arguments.dropFirst(4).first ?? "")
+    case ("serve", 1), ("serve", 2):
+      serve(at: CommandLine.arguments.dropFirst(2).first ?? "127.0.0.1")
     default:
       say("not understood")
       exit(2)

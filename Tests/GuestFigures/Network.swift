@@ -53,9 +53,9 @@ private struct Socket {
     sendAtOnce()
   }
 
-  /// Takes connections from this computer, at a port that the system chooses and that is returned.
-  func listen() -> UInt16 {
-    let bound = Self.withAddress(inet_addr("127.0.0.1"), 0) { bind(descriptor, $0, $1) }
+  /// Takes connections to an address, at a port that the system chooses and that is returned.
+  func listen(at address: String) -> UInt16 {
+    let bound = Self.withAddress(inet_addr(address), 0) { bind(descriptor, $0, $1) }
     require(bound == 0 && Glibc.listen(descriptor, 1) == 0, "listen")
     var name = sockaddr_in()
     var size = socklen_t(MemoryLayout<sockaddr_in>.size)
@@ -101,19 +101,20 @@ private struct Socket {
 }
 
 /// Times what passes between this program and one that `serve`s.
-func timeNetwork(_ address: String, port: UInt16) {
+/// - Parameter prefix: of the operations' names.
+func timeNetwork(_ address: String, port: UInt16, prefix: String) {
   let socket = Socket()
   socket.connect(to: address, port: port)
   func ask(_ request: Request) { require(socket.send(request.rawValue), "send") }
-  time("round-trip") {
+  time("\(prefix)round-trip") {
     ask(.echo)
     require(socket.receive() != nil, "round trip")
   }
-  time("download", count: amount >> 20) {
+  time("\(prefix)download", count: amount >> 20) {
     ask(.download)
     require(socket.receiveAmount(), "download")
   }
-  time("upload", count: amount >> 20) {
+  time("\(prefix)upload", count: amount >> 20) {
     ask(.upload)
     require(socket.sendAmount() && socket.receive() != nil, "upload")
   }
@@ -121,10 +122,10 @@ func timeNetwork(_ address: String, port: UInt16) {
 }
 
 /// Does what others ask for, one after the other, without end; first says at which port.
-func serve() {
+func serve(at address: String) {
   signal(SIGPIPE, SIG_IGN)
   let door = Socket()
-  say("port \(door.listen())")
+  say("port \(door.listen(at: address))")
   while let guest = door.accept() {
     var isWell = true
     while isWell, let request = guest.receive().flatMap(Request.init) {

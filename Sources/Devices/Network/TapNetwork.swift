@@ -24,6 +24,8 @@ public final class TapNetwork: GuestNetwork {
   /// `TUNSETIFF`; `IFF_TAP`: whole frames; `IFF_NO_PI`: and nothing before them.
   private static let setInterface: UInt = 0x4004_54ca
   private static let flags: UInt16 = 0x0002 | 0x1000
+  /// `TUNSETOFFLOAD`.
+  private static let setOffloads: UInt = 0x4004_54d0
 
   /// Takes the wire's end of an interface that is there, or makes one: that takes root's rights.
   public init(interface name: String) throws(NetworkError) {
@@ -45,6 +47,9 @@ public final class TapNetwork: GuestNetwork {
       close(descriptor)
       throw NetworkError(description: "\(name): \(Self.reason(code, name))")
     }
+    // What its last user took, such as QEMU, stays with an interface: no page holds a segment of 64 KiB, and its checksum
+    // would be missing.
+    _ = ioctl(descriptor, Self.setOffloads, 0 as CInt)
   }
 
   deinit {
