@@ -53,6 +53,9 @@ enum MonitorWindow {
   /// the shadow pages of the domain. Level-2 slots 2, and 3 and following, of the window.
   static let storeStubOffset = 0x800
   static let storeStub = address(ofPage: Page.stubs) + UInt64(storeStubOffset)
+  /// Another one, for entries that follow one another; its list has pairs of an address and how many.
+  static let runStubOffset = 0x840
+  static let runStub = address(ofPage: Page.stubs) + UInt64(runStubOffset)
   static let list = base + 2 << 21
   static let pool = base + 3 << 21
 

@@ -14,8 +14,10 @@ import Synchronization
 final class DowngradeStub: ShadowStub {
   unowned(unsafe) var space: ParavirtualSpace?
 
-  /// Beyond so many, forgetting everything is cheaper.
+  /// So many fit into the window's list, one by one; beyond, forgetting everything is cheaper.
   static let storeLimit = 512
+  /// Likewise of runs of entries that follow one another: a closed table's are one.
+  static let runLimit = 256
 
   func store(_ downgrades: UnsafeBufferPointer<Downgrade>) { space?.store(downgrades) }
 }
@@ -29,12 +31,38 @@ extension ParavirtualSpace {
     }
     guard let acting = domain?.acting as? ParavirtualProcessor else { return forgetTranslations() }
     acting.statistics.count(.downgradeBatches)
-    guard downgrades.count <= DowngradeStub.storeLimit else { return forgetTranslations() }
-    let first = window.pool.firstFrame.address.rawValue
-    for (index, downgrade) in downgrades.enumerated() {
-      window.list[index] = MonitorWindow.pool + (downgrade.address.rawValue - first)
+    let runs = listRuns(downgrades)
+    if let runs, runs * 2 <= downgrades.count {
+      if !acting.storeRuns(runs) { forgetTranslations() }
+      return
     }
+    guard downgrades.count <= DowngradeStub.storeLimit else { return forgetTranslations() }
+    for (index, downgrade) in downgrades.enumerated() { window.list[index] = windowAddress(of: downgrade) }
     if !acting.storeDowngrades(downgrades.count) { forgetTranslations() }
+  }
+
+  private func windowAddress(of downgrade: Downgrade) -> UInt64 {
+    MonitorWindow.pool + (downgrade.address.rawValue - window.pool.firstFrame.address.rawValue)
+  }
+
+  /// Writes the window's list as pairs: where entries that follow one another begin, and how many they are.
+  /// - Returns: how many pairs; nil if they are too many.
+  private func listRuns(_ downgrades: UnsafeBufferPointer<Downgrade>) -> Int? {
+    var runs = 0
+    var end: UInt64 = 0
+    for downgrade in downgrades {
+      let address = windowAddress(of: downgrade)
+      if runs != 0, address == end {
+        window.list[runs * 2 - 1] += 1
+      } else {
+        guard runs < DowngradeStub.runLimit else { return nil }
+        window.list[runs * 2] = address
+        window.list[runs * 2 + 1] = 1
+        runs += 1
+      }
+      end = address + 8
+    }
+    return runs
   }
 
   /// Makes KVM forget what it derived from the shadow.
@@ -61,16 +89,36 @@ extension ParavirtualProcessor {
   /// Lets the vCPU store the entries of the window's list once more, in ring 0.
   /// - Returns: false if it could not.
   fileprivate func storeDowngrades(_ count: Int) -> Bool {
+    inMonitor {
+      registers.pointee.rip = MonitorWindow.storeStub
+      registers.pointee.rsi = MonitorWindow.list
+      registers.pointee.rcx = UInt64(count)
+    }
+  }
+
+  /// Likewise, of a list of runs, at least one.
+  fileprivate func storeRuns(_ count: Int) -> Bool {
+    inMonitor {
+      registers.pointee.rip = MonitorWindow.runStub
+      registers.pointee.rsi = space.window.list[0]
+      registers.pointee.rdi = space.window.list[0]
+      registers.pointee.rcx = space.window.list[1]
+      registers.pointee.rbx = MonitorWindow.list + 16
+      registers.pointee.rdx = UInt64(count)
+    }
+  }
+
+  /// Runs a stub in ring 0, with the registers that are set, and gives the guest's back.
+  /// - Returns: false if it has not come to its end.
+  private func inMonitor(_ setRegisters: () -> Void) -> Bool {
     // What KVM has to deliver to the guest must not arrive in the stub.
     guard !virtual.exceptionPending else { return false }
     let (general, others) = (registers.pointee, special.pointee)
     setMonitorSegments()
     special.pointee.cr3 = space.window.root.address.rawValue
-    registers.pointee.rip = MonitorWindow.storeStub
     registers.pointee.rsp = MonitorWindow.stackTop(of: index)
     registers.pointee.rflags = Flags.always
-    registers.pointee.rsi = MonitorWindow.list
-    registers.pointee.rcx = UInt64(count)
+    setRegisters()
     virtual.registersChanged = true
     let isDone = runStub()
     registers.pointee = general

@@ -55,12 +55,13 @@ extension ParavirtualProcessor {
     space.window.updatable + index * UpdateStub.listSize / 8
   }
 
-  /// The guest has updated one entry by hypercall. Of a table that it updates twice in a row, more is to be expected: it
-  /// goes out of sync as if the guest had stored the entry itself. If the entry was that already, more of that is.
+  /// The guest has updated one entry by hypercall. Of a table that it updates twice in a row, or from its first entry on,
+  /// more is to be expected: it goes out of sync as if the guest had stored the entry itself. If the entry was that
+  /// already, more of that is.
   func noteUpdate(_ pointer: UInt64, changed: Bool) {
     guard updatesWithoutExit, mode == .kernel, pointer & 7 == 0 else { return }
     let table = MachineAddress(pointer).frame
-    let isRecent = updatable.noteUpdate(of: table)
+    let isRecent = updatable.noteUpdate(of: table) || MachineAddress(pointer).offset == 0
     if changed && isRecent && updatable.refused != table && !updatable.lists(table, stored: true) {
       if list(table, stored: true) {
         statistics.count(.updatableTables)
