@@ -36,6 +36,10 @@ enum : unsigned long {
   kvm_request_get_msrs = KVM_GET_MSRS,
   kvm_request_get_tsc_khz = KVM_GET_TSC_KHZ,
   kvm_request_get_vcpu_events = KVM_GET_VCPU_EVENTS,
+  kvm_request_enable_capability = KVM_ENABLE_CAP,
+  kvm_request_signal_msi = KVM_SIGNAL_MSI,
+  kvm_request_translate = KVM_TRANSLATE,
+  kvm_request_xen_hvm_config = KVM_XEN_HVM_CONFIG,
 };
 
 static inline int kvm_call(int fd, unsigned long request, unsigned long argument) {
@@ -69,6 +73,38 @@ static inline void kvm_run_set_immediate_exit(struct kvm_run *_Nonnull run, uint
 }
 
 static inline uint16_t kvm_run_io_port(const struct kvm_run *_Nonnull run) { return run->io.port; }
+
+// What an IN waits for: its bytes, and how many; 0 for an OUT.
+static inline void *_Nonnull kvm_run_input(struct kvm_run *_Nonnull run, size_t *_Nonnull count) {
+  *count = run->io.direction == KVM_EXIT_IO_IN ? (size_t)run->io.size * run->io.count : 0;
+  return (char *)run + run->io.data_offset;
+}
+
+// The first byte that an OUT writes.
+static inline uint8_t kvm_run_output(const struct kvm_run *_Nonnull run) {
+  return *((const uint8_t *)run + run->io.data_offset);
+}
+
+// What a load waits for that found no memory, likewise; 0 for a store.
+static inline void *_Nonnull kvm_run_load(struct kvm_run *_Nonnull run, size_t *_Nonnull count) {
+  *count = run->mmio.is_write ? 0 : run->mmio.len;
+  return run->mmio.data;
+}
+
+// A hypercall that a guest makes by Xen's convention, and its result.
+static inline uint64_t kvm_run_xen_number(const struct kvm_run *_Nonnull run) { return run->xen.u.hcall.input; }
+
+static inline uint64_t kvm_run_xen_argument(const struct kvm_run *_Nonnull run, int index) {
+  return run->xen.u.hcall.params[index];
+}
+
+static inline int kvm_run_xen_is_kernels(const struct kvm_run *_Nonnull run) { return run->xen.u.hcall.cpl == 0; }
+
+static inline int kvm_run_xen_is_64_bit(const struct kvm_run *_Nonnull run) { return run->xen.u.hcall.longmode != 0; }
+
+static inline void kvm_run_xen_set_result(struct kvm_run *_Nonnull run, uint64_t result) {
+  run->xen.u.hcall.result = result;
+}
 
 static inline uint32_t kvm_run_internal_suberror(const struct kvm_run *_Nonnull run) {
   return run->internal.suberror;

@@ -6,7 +6,7 @@ import Synchronization
 /// Start and end of a domain.
 extension Domain {
   /// Starts vCPU 0; the others are the guest's to bring up.
-  public func start(_ initial: InitialState) throws(HostError) {
+  public func start(_ initial: FirstState) throws(HostError) {
     guard let first = processors.first else { return }
     let fresh = life.withLock { life in
       defer { life.started = true }
@@ -23,6 +23,9 @@ extension Domain {
       throw error
     }
   }
+
+  /// Starts vCPU 0 of a PV guest.
+  public func start(_ initial: InitialState) throws(HostError) { try start(.paravirtual(initial)) }
 
   private func startThread(_ body: @escaping @Sendable () -> Void) throws(HostError) {
     life.withLock { $0.running += 1 }
@@ -55,7 +58,7 @@ extension Domain {
   }
 
   /// Starts, and waits for the end.
-  public func run(_ initial: InitialState) throws(HostError) -> DomainEnd {
+  public func run(_ initial: FirstState) throws(HostError) -> DomainEnd {
     try start(initial)
     return wait()
   }

@@ -11,6 +11,12 @@ extension Domain {
     return initialFrames[Int(frame.rawValue)]
   }
 
+  /// The number by which the guest's kernel names a frame to others, in grants, rings and the store: a PV guest's is the
+  /// machine frame's; nil if there is no such frame.
+  public func frameNumber(of frame: GuestFrame) -> UInt64? {
+    machineFrame(of: frame).map { space.number(of: frame, $0) }
+  }
+
   /// The 4096 bytes of a guest frame; nil if there is none.
   public func bytes(of frame: GuestFrame) -> UnsafeMutableRawBufferPointer? {
     guard let machine = machineFrame(of: frame), let bytes = host.memory.bytes(of: machine) else {

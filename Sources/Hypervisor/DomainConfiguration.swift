@@ -44,3 +44,34 @@ public struct InitialState: Sendable, Hashable {
     self.root = root
   }
 }
+
+/// Where the first vCPU of a PVH guest begins, and what its kernel asks for later. Source: docs/misc/pvh.pandoc.
+public struct PhysicalState: Sendable, Hashable {
+  /// eip: the kernel's entry, in 32-bit protected mode without paging.
+  public var entry: UInt32
+  /// ebx: the guest-physical address of `struct hvm_start_info`.
+  public var startInfo: UInt32
+  /// The rings of store and console, and the guest's ports of their event channels.
+  public var storeFrame: GuestFrame
+  public var storePort: EventPort
+  public var consoleFrame: GuestFrame
+  public var consolePort: EventPort
+
+  public init(
+    entry: UInt32, startInfo: UInt32, storeFrame: GuestFrame, storePort: EventPort, consoleFrame: GuestFrame,
+    consolePort: EventPort
+  ) {
+    self.entry = entry
+    self.startInfo = startInfo
+    self.storeFrame = storeFrame
+    self.storePort = storePort
+    self.consoleFrame = consoleFrame
+    self.consolePort = consolePort
+  }
+}
+
+/// How a guest begins.
+public enum FirstState: Sendable, Hashable {
+  case paravirtual(InitialState)
+  case physical(PhysicalState)
+}

@@ -11,13 +11,16 @@ protocol GuestSpace: AnyObject {
   func makeProcessor(_ domain: Domain, index: Int) throws(HostError) -> Processor
 
   /// Gives the first vCPU its first state.
-  func begin(_ processor: Processor, _ initial: InitialState) throws(HostError)
+  func begin(_ processor: Processor, _ initial: FirstState) throws(HostError)
 
   /// The domain owns a frame from now on, beside the memory that it was made with.
   func arrive(_ frame: MachineFrame)
 
   /// The frame that the guest's kernel calls by a number; nil if it names none. Whether it is the domain's is not said.
   func machineFrame(named number: UInt64) -> MachineFrame?
+
+  /// The number by which the guest's kernel calls one of its frames, with that machine frame behind it.
+  func number(of frame: GuestFrame, _ machine: MachineFrame) -> UInt64
 
   /// Gives the domain frames of the pool, which count from then on.
   /// - Parameters:
@@ -38,10 +41,10 @@ extension GuestType {
   func makeSpace(
     _ configuration: DomainConfiguration, _ frames: DomainFrames, initial: [MachineFrame], on host: Host
   ) throws(HostError) -> any GuestSpace {
-    try checkSupport(on: host.system.kind)
+    try checkSupport(by: host.system)
     return switch self {
     case .pv: try ParavirtualSpace(configuration, frames, on: host)
-    case .pvh: try ParavirtualSpace(configuration, frames, on: host)
+    case .pvh: try PhysicalSpace(frames, initial: initial, on: host)
     }
   }
 }

@@ -13,20 +13,26 @@ public enum GuestType: String, Sendable, Hashable, CaseIterable {
   /// - Throws: `unsupported`, in words for somebody who has written `type = …`; or what is wrong with KVM.
   public func checkSupport() throws(HostError) {
     guard self != .pv else { return }
-    let kind: System.Kind
-    do throws(KVMError) { kind = try System().kind } catch { throw .kvm(error) }
-    try checkSupport(on: kind)
+    let system: System
+    do throws(KVMError) { system = try System() } catch { throw .kvm(error) }
+    try checkSupport(by: system)
   }
 
-  func checkSupport(on kind: System.Kind) throws(HostError) {
-    switch (self, kind) {
-    case (.pv, _): return
-    case (.pvh, .software):
+  func checkSupport(by system: System) throws(HostError) {
+    try checkSupport(on: system.kind, passingHypercalls: system.passesXenHypercallsOn)
+  }
+
+  func checkSupport(on kind: System.Kind, passingHypercalls: Bool) throws(HostError) {
+    guard self == .pvh else { return }
+    guard kind == .hardware else {
       throw .unsupported(
         "type = \"pvh\" needs hardware KVM; this machine's is software, which emulates CPL 0 one instruction at a time, "
           + "and not all of them: write type = \"pv\" and give a PV kernel")
-    case (.pvh, .hardware):
-      throw .unsupported("type = \"pvh\" cannot be run yet; write type = \"pv\" and give a PV kernel")
+    }
+    guard passingHypercalls else {
+      throw .unsupported(
+        "type = \"pvh\" needs a KVM that passes Xen's hypercalls on (CONFIG_KVM_XEN, as in Debian's Linux 6.12), which "
+          + "this kernel's does not: boot another, or write type = \"pv\" and give a PV kernel")
     }
   }
 }

@@ -160,6 +160,25 @@ class Processor: @unchecked Sendable {
   var registers: UnsafeMutablePointer<Registers> { virtual.registers }
   var special: UnsafeMutablePointer<SpecialRegisters> { virtual.special }
 
+  /// The registers as some lines of text, for a person.
+  func registerLines(below heading: String) -> String {
+    let general = registers.pointee
+    let segments = special.pointee
+    func word(_ name: String, _ value: UInt64) -> String {
+      let digits = String(value, radix: 16)
+      return name + " " + String(repeating: "0", count: max(0, 16 - digits.count)) + digits
+    }
+    let rows: [[(String, UInt64)]] = [
+      [("rip", general.rip), ("rsp", general.rsp), ("flg", general.rflags), ("cr2", segments.cr2)],
+      [("rax", general.rax), ("rbx", general.rbx), ("rcx", general.rcx), ("rdx", general.rdx)],
+      [("rsi", general.rsi), ("rdi", general.rdi), ("rbp", general.rbp), ("r8 ", general.r8)],
+      [("r9 ", general.r9), ("r10", general.r10), ("r11", general.r11), ("r12", general.r12)],
+      [("r13", general.r13), ("r14", general.r14), ("r15", general.r15), ("gs ", segments.gs.base)],
+    ]
+    let text = rows.map { $0.map(word).joined(separator: "  ") }.joined(separator: "\n")
+    return heading + "\n" + text
+  }
+
   /// Makes the vCPU's thread look at what has changed, wherever it is.
   func kick() {
     virtual.kick()

@@ -25,6 +25,14 @@ public protocol FrameOwnership: AnyObject {
   /// Gives a frame to another domain.
   /// - Returns: false, and nothing happens, unless `from` owns the frame and it has no references.
   func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool
+
+  /// The number of the machine frame that a domain calls by a number in what it shares with others: a PV guest calls
+  /// machine frames by their own numbers. What is no frame's is given for a number that names none.
+  func machineFrameNumber(_ number: UInt32, namedBy domain: DomainID) -> UInt32
+}
+
+extension FrameOwnership {
+  public func machineFrameNumber(_ number: UInt32, namedBy domain: DomainID) -> UInt32 { number }
 }
 
 /// The bytes of machine frames, for copies made on a guest's behalf.

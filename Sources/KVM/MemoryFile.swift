@@ -4,11 +4,11 @@ import CKVM
 import Glibc
 
 /// Anonymous shared memory: a memfd, mapped once. Pages are taken from the system when they are first touched.
-public final class MemoryFile: @unchecked Sendable {
+public final class MemoryFile: MappedMemory, @unchecked Sendable {
   /// The first byte in this process.
   public let base: UnsafeMutableRawPointer
   public let byteCount: Int
-  private let descriptor: Int32
+  fileprivate let descriptor: Int32
 
   /// - Parameter byteCount: a multiple of 4096, all zero at first.
   public init(name: String, byteCount: Int) throws(KVMError) {
@@ -39,4 +39,46 @@ public final class MemoryFile: @unchecked Sendable {
     munmap(base, byteCount)
     close(descriptor)
   }
+}
+
+/// Addresses of this process, in pages of 4096 bytes, at which pages of a file come and go. Those that are not mapped
+/// cannot be touched; KVM follows each change at once.
+public final class MemoryWindow: MappedMemory, @unchecked Sendable {
+  public let base: UnsafeMutableRawPointer
+  public let byteCount: Int
+  private let file: MemoryFile
+  private static let pageSize = 4096
+
+  /// - Parameter pageCount: how many pages there are room for; nothing is mapped yet.
+  public init(on file: MemoryFile, pageCount: Int) throws(KVMError) {
+    self.file = file
+    byteCount = pageCount * Self.pageSize
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+    guard let mapped = mmap(nil, byteCount, PROT_NONE, flags, -1, 0), mapped != MAP_FAILED else {
+      throw .failed(operation: "setting \(byteCount >> 20) MiB of addresses aside", errno: errno)
+    }
+    base = mapped
+  }
+
+  /// Maps pages of the file that follow one another; what was there before is not there any more.
+  /// - Returns: false, and nothing happens, if the system does not do it.
+  public func map(_ pages: Range<Int>, to filePage: Int) -> Bool {
+    precondition(pages.lowerBound >= 0 && pages.upperBound <= byteCount / Self.pageSize && filePage >= 0)
+    let address = base + pages.lowerBound * Self.pageSize
+    let mapped = mmap(
+      address, pages.count * Self.pageSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file.descriptor,
+      filePage * Self.pageSize)
+    return mapped == address
+  }
+
+  /// Takes a page away.
+  /// - Returns: false, and nothing happens, if the system does not do it.
+  public func unmap(_ page: Int) -> Bool {
+    precondition(page >= 0 && page < byteCount / Self.pageSize)
+    let address = base + page * Self.pageSize
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+    return mmap(address, Self.pageSize, PROT_NONE, flags, -1, 0) == address
+  }
+
+  deinit { munmap(base, byteCount) }
 }

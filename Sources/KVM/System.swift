@@ -53,6 +53,15 @@ public final class System: Sendable {
     kvm_call(descriptor, kvm_request_check_extension, UInt(capability)) > 0
   }
 
+  /// KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL.
+  static let interceptsHypercalls: UInt32 = 1 << 1
+
+  /// Whether vCPUs can leave for hypercalls by Xen's convention (`KVM_CAP_XEN_HVM`): a kernel has that or not.
+  public var passesXenHypercallsOn: Bool {
+    let flags = kvm_call(descriptor, kvm_request_check_extension, UInt(KVM_CAP_XEN_HVM))
+    return flags > 0 && UInt32(flags) & Self.interceptsHypercalls != 0
+  }
+
   /// The rate of a vCPU's time-stamp counter in kHz.
   public func timeStampKilohertz() throws(KVMError) -> UInt64 {
     let machine = kvm_call(descriptor, kvm_request_create_vm, 0)

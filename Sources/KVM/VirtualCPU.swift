@@ -13,8 +13,12 @@ public typealias Segment = kvm_segment
 
 /// Why a vCPU stopped running.
 public enum Exit: Sendable, Hashable {
-  /// An OUT to a port; the port's number.
+  /// An OUT to a port, or an IN from one; the port's number.
   case port(UInt16)
+  /// A load or store that found no memory.
+  case unmapped
+  /// A hypercall by Xen's convention, if the machine asked to be told of them.
+  case hypercall
   /// Somebody kicked it, or a signal came.
   case interrupted
   /// It executed HLT.
@@ -40,7 +44,7 @@ public final class VirtualCPU: @unchecked Sendable {
 
   let descriptor: Int32
   private let machine: VirtualMachine
-  private let run: UnsafeMutablePointer<kvm_run>
+  let run: UnsafeMutablePointer<kvm_run>
   private let events: UnsafeMutablePointer<kvm_vcpu_events>
   /// The thread inside KVM_RUN, or 0.
   private let runner = Atomic<UInt>(0)
@@ -122,6 +126,7 @@ public final class VirtualCPU: @unchecked Sendable {
     runner.store(0, ordering: .sequentiallyConsistent)
     wasInterrupted = result < 0 || run.pointee.exit_reason == UInt32(KVM_EXIT_INTR)
     if result < 0 {
+      if reason == EFAULT { return .failed("an access to a frame that is not there") }
       guard reason == EINTR || reason == EAGAIN else { throw .failed(operation: "KVM_RUN", errno: reason) }
       return .interrupted
     }
@@ -130,7 +135,8 @@ public final class VirtualCPU: @unchecked Sendable {
     case UInt32(KVM_EXIT_INTR): return .interrupted
     case UInt32(KVM_EXIT_HLT): return .halted
     case UInt32(KVM_EXIT_SHUTDOWN): return .failed("a triple fault")
-    case UInt32(KVM_EXIT_MMIO): return .failed("an access outside of the machine's memory")
+    case UInt32(KVM_EXIT_MMIO): return .unmapped
+    case UInt32(KVM_EXIT_XEN): return .hypercall
     case UInt32(KVM_EXIT_FAIL_ENTRY):
       return .failed("the processor refused its state, reason \(kvm_run_entry_failure_reason(run))")
     case UInt32(KVM_EXIT_INTERNAL_ERROR):

@@ -9,7 +9,7 @@ public struct OptimisedMachinery: Machinery {
   public func makeGrantTables(
     frames: any FrameOwnership, memory: any FrameMemory
   ) -> any GrantTables {
-    OptimisedGrantTables(frames: frames, memory: memory, entries: SharedGrantEntries())
+    OptimisedGrantTables(frames: frames, memory: memory, entries: SharedGrantEntries(names: frames))
   }
 
   public func makeEventPorts() -> any EventPorts { OptimisedEventPorts(words: SharedEventWords()) }

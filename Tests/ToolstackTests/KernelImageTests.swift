@@ -74,7 +74,7 @@ struct KernelImageTests {
       (
         plain.file, "an ELF file but not a PV kernel: it has neither Xen notes nor a __xen_guest section"
       ),
-      (pvh.file, "a PVH kernel; only PV kernels are supported (for GRUB: grub-x86_64-xen.bin)"),
+      (pvh.file, "a PVH kernel: write type = \"pvh\", or give a PV kernel (for GRUB: grub-x86_64-xen.bin)"),
       (old.file, "made for the interface \"xen-2.0\"; only xen-3.0 is supported"),
       (translated.file, "it needs auto_translated_physmap, which PV domains do not have"),
       (empty.file, "not a PV kernel: it has nothing to load"),

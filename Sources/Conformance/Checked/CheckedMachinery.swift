@@ -67,7 +67,7 @@ public struct CheckedMachinery: Machinery {
 
   public func makeGrantTables(frames: any FrameOwnership, memory: any FrameMemory) -> any GrantTables {
     let model = GrantsModel.host(frameCount: memory.frameCount)
-    let (tap, frames, oracle) = (GrantTap(), FrameTap(frames), Oracle(model.programs))
+    let (tap, frames, oracle) = (GrantTap(names: frames), FrameTap(frames), Oracle(model.programs))
     let tables = FollowedGrantTables(
       grants.make(frames, memory, TappedGrantEntries(tap)), tap: tap, frames: frames, model: model,
       names: GrantNames(model, isOpen: true), oracle: oracle)

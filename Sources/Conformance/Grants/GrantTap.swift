@@ -33,9 +33,10 @@ public final class GrantTap {
   private(set) var misdeed: String?
   /// Called before each access: a guest may store here.
   var meddle: ((GrantPlace) -> Void)?
-  private let entries = SharedGrantEntries()
+  private let entries: SharedGrantEntries
 
-  public init() {}
+  /// - Parameter names: who knows which frames domains name.
+  public init(names: (any FrameOwnership)? = nil) { entries = SharedGrantEntries(names: names) }
 
   /// A new operation begins.
   func begin() {

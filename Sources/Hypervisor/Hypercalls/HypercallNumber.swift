@@ -28,6 +28,7 @@ enum HypercallNumber: UInt64, CaseIterable, Sendable {
   case callbackOperation = 30
   case eventChannelOperation = 32
   case physicalDeviceOperation = 33
+  case hardwareMachineOperation = 34
 
   /// The name that the ABI's headers give it.
   var name: String {
@@ -58,6 +59,7 @@ enum HypercallNumber: UInt64, CaseIterable, Sendable {
     case .callbackOperation: "callback_op"
     case .eventChannelOperation: "event_channel_op"
     case .physicalDeviceOperation: "physdev_op"
+    case .hardwareMachineOperation: "hvm_op"
     }
   }
 }

@@ -85,7 +85,7 @@ extension Processor {
     domain.timers.set(index, deadline: max(block.u64(0), 1))
   }
 
-  /// `struct vcpu_register_vcpu_info`: the frame as the guest's kernel names it (64 bits), offset (32). Once a vCPU.
+  /// `struct vcpu_register_vcpu_info`: mfn (64 bits; the guest's own name for a frame), offset (32). Once for each vCPU.
   private func moveInfo(_ block: ArgumentBlock) throws(HypercallError) {
     let offset = Int(block.u32(8))
     guard let frame = domain.space.machineFrame(named: block.u64(0)), infoFrame == nil,

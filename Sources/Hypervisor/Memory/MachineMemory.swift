@@ -28,6 +28,8 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
     var references: [UInt32]
     var free: [UInt32]
   }
+  /// The domains that do not name machine frames, and what theirs are.
+  private let names = Mutex<[DomainID: PhysicalToMachine]>([:])
   private static let nobody: UInt16 = 0xffff
   /// Of a frame on its way to be free.
   private static let cleared: UInt16 = 0xfffe
@@ -209,7 +211,9 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
   }
 
   public func transfer(_ frame: MachineFrame, from: DomainID, to: DomainID) -> Bool {
-    guard let index = guestIndex(frame), to < .firstReserved else { return false }
+    // Who names frames in a way of its own would not know the frame by what the entry then says.
+    guard let index = guestIndex(frame), to < .firstReserved, names.withLock({ $0[from] ?? $0[to] }) == nil
+    else { return false }
     return state.withLock { state in
       guard owner(at: index) == from.rawValue, state.references[index] == 0 else {
         return false
@@ -218,6 +222,14 @@ public final class MachineMemory: FrameOwnership, FrameMemory, @unchecked Sendab
       return true
     }
   }
+
+  public func machineFrameNumber(_ number: UInt32, namedBy domain: DomainID) -> UInt32 {
+    guard let map = names.withLock({ $0[domain] }) else { return number }
+    return map[GuestFrame(UInt64(number))].map { UInt32($0.rawValue) } ?? UInt32.max
+  }
+
+  /// The domain names its frames by such numbers; nil: by those of the machine.
+  func setNames(_ map: PhysicalToMachine?, of domain: DomainID) { names.withLock { $0[domain] = map } }
 
   public func bytes(of frame: MachineFrame) -> UnsafeMutableRawPointer? {
     guard frame.rawValue < UInt64(frameCount) else { return nil }

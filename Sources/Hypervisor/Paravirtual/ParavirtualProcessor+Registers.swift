@@ -147,27 +147,6 @@ extension ParavirtualProcessor {
       try virtual.writeRegisters()
     }
   }
-
-  /// The registers as some lines of text, for a person.
-  func describeKernelAndUser() -> String {
-    let general = registers.pointee
-    let segments = special.pointee
-    func word(_ name: String, _ value: UInt64) -> String {
-      let digits = String(value, radix: 16)
-      return name + " " + String(repeating: "0", count: max(0, 16 - digits.count)) + digits
-    }
-    let rows: [[(String, UInt64)]] = [
-      [("rip", general.rip), ("rsp", general.rsp), ("flg", general.rflags), ("cr2", segments.cr2)],
-      [("rax", general.rax), ("rbx", general.rbx), ("rcx", general.rcx), ("rdx", general.rdx)],
-      [("rsi", general.rsi), ("rdi", general.rdi), ("rbp", general.rbp), ("r8 ", general.r8)],
-      [("r9 ", general.r9), ("r10", general.r10), ("r11", general.r11), ("r12", general.r12)],
-      [("r13", general.r13), ("r14", general.r14), ("r15", general.r15), ("gs ", segments.gs.base)],
-    ]
-    let text = rows.map { $0.map(word).joined(separator: "  ") }.joined(separator: "\n")
-    return
-      "vcpu \(index), guest \(mode == .kernel ? "kernel" : "user"), table \(hex(kernelRoot.address.rawValue))"
-      + "\n" + text
-  }
 }
 
 /// Bits of CR4.

@@ -110,6 +110,10 @@ final class ParavirtualProcessor: Processor, @unchecked Sendable {
     case .failed where leaveInterruptFlagStub():
       // A KVM that cannot return from ring 0 by IRETQ.
       domain.host.monitor.withdrawInterruptFlagStub()
+    case .unmapped:
+      crash("the virtual processor stopped: an access outside of the machine's memory")
+    case .hypercall:
+      crash("an exit for a hypercall that is none of the monitor's")
     case .failed(let reason):
       crash("the virtual processor stopped: \(reason)")
     }
@@ -144,7 +148,11 @@ final class ParavirtualProcessor: Processor, @unchecked Sendable {
     -> UnsafeMutableRawPointer
   { try reachThroughTables(address, for: access) }
 
-  override func describeRegisters() -> String { describeKernelAndUser() }
+  override func describeRegisters() -> String {
+    registerLines(
+      below: "vcpu \(index), guest \(mode == .kernel ? "kernel" : "user"), table "
+        + hex(kernelRoot.address.rawValue))
+  }
 
   override func specialHypercall(_ hypercall: HypercallNumber, _ arguments: HypercallArguments)
     throws(HypercallError) -> Int64

@@ -53,8 +53,10 @@ final class ParavirtualSpace: GuestSpace {
     return processor
   }
 
-  func begin(_ processor: Processor, _ initial: InitialState) throws(HostError) {
-    guard let processor = processor as? ParavirtualProcessor else { return }
+  func begin(_ processor: Processor, _ initial: FirstState) throws(HostError) {
+    guard let processor = processor as? ParavirtualProcessor, case .paravirtual(let initial) = initial else {
+      throw .badConfiguration("a PV domain begins with page tables")
+    }
     guard frames.owns(initial.root) else {
       throw .badConfiguration("the initial page table, machine frame \(initial.root), is not the domain's")
     }
@@ -73,6 +75,8 @@ final class ParavirtualSpace: GuestSpace {
   func arrive(_ frame: MachineFrame) { pager.arrive(frame) }
 
   func machineFrame(named number: UInt64) -> MachineFrame? { MachineFrame(number) }
+
+  func number(of frame: GuestFrame, _ machine: MachineFrame) -> UInt64 { machine.rawValue }
 
   func expectPolling(of frame: PolledFrame) { polled = frame }
 

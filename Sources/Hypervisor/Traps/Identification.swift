@@ -12,11 +12,14 @@ struct Identification: Sendable {
   let table: [CPUIDEntry]
   /// The states that the guest may enable in XCR0.
   let extendedStates: UInt64
-  private let entries: [CPUIDEntry]
+  /// What KVM supports.
+  let entries: [CPUIDEntry]
   private let native: Bool
 
+  static let firstHypervisorLeaf: UInt32 = 0x4000_0000
+
   private enum Leaf {
-    static let hypervisor: UInt32 = 0x4000_0000
+    static let hypervisor = firstHypervisorLeaf
     static let extendedState: UInt32 = 0xd
   }
   /// x87, SSE, AVX, and the three states of AVX-512.
@@ -65,7 +68,7 @@ struct Identification: Sendable {
   }
 
   /// The hypervisor's leaves. Source: xen/include/public/arch-x86/cpuid.h.
-  private static func hypervisorLeaf(_ leaf: UInt32) -> CPUIDRegisters {
+  static func hypervisorLeaf(_ leaf: UInt32) -> CPUIDRegisters {
     switch leaf - Leaf.hypervisor {
     // "XenVMMXenVMM"
     case 0: CPUIDRegisters(eax: Leaf.hypervisor + 5, ebx: 0x566e_6558, ecx: 0x6558_4d4d, edx: 0x4d4d_566e)
@@ -110,7 +113,7 @@ struct Identification: Sendable {
     return registers
   }
 
-  private static func bits(_ numbers: UInt32...) -> UInt32 { numbers.reduce(0) { $0 | 1 << $1 } }
+  static func bits(_ numbers: UInt32...) -> UInt32 { numbers.reduce(0) { $0 | 1 << $1 } }
 
   /// XSAVE's leaf: only the states offered, sizes computed from them; no compaction, no supervisor states.
   private func extendedStateLeaf(_ subleaf: UInt32, _ control: UInt64) -> CPUIDRegisters {

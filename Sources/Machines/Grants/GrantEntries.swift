@@ -63,7 +63,7 @@ public protocol GrantEntryAccess {
   /// Sets flags and leaves all else as the guest has it; every store before it is visible before it.
   func set(_ flags: GrantFlags, at place: GrantPlace)
 
-  /// One load of the frame.
+  /// One load of the frame, as the machine numbers it.
   func loadFrame(_ place: GrantPlace) -> UInt32
 
   /// One store of the frame.
@@ -74,8 +74,11 @@ public protocol GrantEntryAccess {
 }
 
 /// Entries in memory that is really shared.
-public struct SharedGrantEntries: GrantEntryAccess, Sendable {
-  public init() {}
+public struct SharedGrantEntries: GrantEntryAccess {
+  /// Who knows which frames domains name; nil: all name machine frames.
+  public let names: (any FrameOwnership)?
+
+  public init(names: (any FrameOwnership)? = nil) { self.names = names }
 
   @inlinable
   public func load(_ place: GrantPlace) -> GrantWord {
@@ -103,7 +106,8 @@ public struct SharedGrantEntries: GrantEntryAccess, Sendable {
 
   @inlinable
   public func loadFrame(_ place: GrantPlace) -> UInt32 {
-    place.frame.pointee.load(ordering: .acquiring)
+    let number = place.frame.pointee.load(ordering: .acquiring)
+    return names?.machineFrameNumber(number, namedBy: place.granter) ?? number
   }
 
   @inlinable

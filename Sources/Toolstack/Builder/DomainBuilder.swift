@@ -3,8 +3,8 @@
 import Hypervisor
 import Interfaces
 
-/// Fills a new domain's memory: kernel, RAM disk, page tables, start-of-day page.
-struct DomainBuilder {
+/// Fills a new PV domain's memory: kernel, RAM disk, page tables, start-of-day page.
+struct DomainBuilder: GuestBuilder {
   private(set) var image: KernelImage
   private(set) var ramdisk: any ImageContent
   let layout: InitialLayout
@@ -30,15 +30,13 @@ struct DomainBuilder {
     }
   }
 
-  /// Moves what later lives are built from out of this process's memory, if the system has a place for it.
   mutating func keepOutOfMemory() {
-    func keep(_ content: inout any ImageContent) {
-      guard let bytes = content as? [UInt8], !bytes.isEmpty else { return }
-      content = KeptContent(bytes) ?? content
-    }
-    keep(&image.content)
-    keep(&ramdisk)
+    KeptContent.keep(&image.content)
+    KeptContent.keep(&ramdisk)
   }
+
+  var storeFrame: GuestFrame { layout.store }
+  var consoleFrame: GuestFrame { layout.console }
 
   /// The guest frame of the hypercall page; nil if the kernel wants none.
   var hypercallFrame: GuestFrame? {
@@ -52,22 +50,15 @@ struct DomainBuilder {
     (bytes + UInt64(frameSize) - 1) & ~(UInt64(frameSize) - 1)
   }
 
-  /// What the guest is told of the rest of its world.
-  struct Surroundings {
-    var sharedInfo: MachineAddress
-    var storePort: EventPort
-    var consolePort: EventPort
+  func fill(_ memory: GuestMemory, _ surroundings: Surroundings) throws(ImageProblem) -> FirstState {
+    .paravirtual(try build(in: memory, surroundings))
   }
 
-  /// Writes everything but the hypercall page and the shared-info page, which are the hypervisor's.
-  /// - Precondition: `memory` is all zero and has as many frames as the layout was made for.
-  /// - Returns: where the first processor begins.
-  /// - Throws: if what is to be written cannot be read any more.
   func build(in memory: GuestMemory, _ surroundings: Surroundings) throws(ImageProblem) -> InitialState {
     for segment in image.segments {
-      try Self.write(image.content, segment.content, to: memory, at: segment.offset)
+      try memory.write(image.content, segment.content, at: segment.offset)
     }
-    try Self.write(ramdisk, 0..<ramdisk.count, to: memory, at: layout.ramdisk.lowerBound << 12)
+    try memory.write(ramdisk, 0..<ramdisk.count, at: layout.ramdisk.lowerBound << 12)
     writeList(in: memory)
     writeTables(in: memory)
     startInfo(memory, surroundings).write(to: memory, frame: layout.startInfo)
@@ -76,16 +67,6 @@ struct DomainBuilder {
       stack: VirtualAddress(address(of: layout.stack) &+ UInt64(frameSize)),
       startInfo: VirtualAddress(address(of: layout.startInfo)),
       root: memory.machineFrame(layout.tables[0].frame))
-  }
-
-  private static func write(
-    _ content: any ImageContent, _ range: Range<Int>, to memory: GuestMemory, at offset: UInt64
-  ) throws(ImageProblem) {
-    var place = offset
-    try content.read(range) { piece in
-      memory.write(piece, at: place)
-      place += UInt64(piece.count)
-    }
   }
 
   /// Where a frame is seen through the first mapping.

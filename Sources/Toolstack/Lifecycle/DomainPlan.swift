@@ -8,7 +8,7 @@ import Interfaces
 /// out, its disks are open and locked, its networks have their ports.
 struct DomainPlan {
   let configuration: GuestConfiguration
-  let builder: DomainBuilder
+  let builder: any GuestBuilder
   let disks: [(queue: any BlockQueue, device: VirtualDevice)]
   let interfaces: [(network: any GuestNetwork, address: EthernetAddress)]
 
@@ -26,10 +26,7 @@ struct DomainPlan {
       ramdisk = try HostFile.read(path, role: "ramdisk", limit: HostFile.kernelLimit)
     }
     do {
-      var builder = try DomainBuilder(
-        image: try KernelImage(CompressedImage.unpack(kernel, limit: HostFile.kernelLimit)), ramdisk: ramdisk,
-        commandLine: configuration.commandLine,
-        frameCount: UInt64(configuration.memory) << 8)
+      var builder = try Self.makeBuilder(configuration, kernel, ramdisk)
       builder.keepOutOfMemory()
       self.builder = builder
     } catch {
@@ -42,6 +39,23 @@ struct DomainPlan {
         try Self.makeNetwork(interface),
         address ?? EthernetAddress(domainName: configuration.name, number: number)
       )
+    }
+  }
+
+  private static func makeBuilder(_ configuration: GuestConfiguration, _ kernel: [UInt8], _ ramdisk: [UInt8])
+    throws(ImageProblem) -> any GuestBuilder
+  {
+    let image = try CompressedImage.unpack(kernel, limit: HostFile.kernelLimit)
+    let frameCount = UInt64(configuration.memory) << 8
+    switch configuration.type {
+    case .pv:
+      return try DomainBuilder(
+        image: try KernelImage(image), ramdisk: ramdisk, commandLine: configuration.commandLine,
+        frameCount: frameCount)
+    case .pvh:
+      return try PhysicalBuilder(
+        kernel: try PhysicalKernel(image), ramdisk: ramdisk, commandLine: configuration.commandLine,
+        frameCount: frameCount, processorCount: configuration.vcpus)
     }
   }
 

@@ -3,7 +3,7 @@
 import Interfaces
 import Xenstore
 
-/// What a PV guest expects to find in the store about itself.
+/// What a guest expects to find in the store about itself.
 /// Source: docs/misc/xenstore-paths.pandoc.
 struct GuestDirectory {
   let domain: DomainID
@@ -12,11 +12,11 @@ struct GuestDirectory {
   private var home: StorePath { .home(of: domain) }
   private var machine: StorePath { .root / "vm/\(domain)" }
 
-  /// What the rings of console and store are, as the guest's start-of-day page says too.
+  /// What the rings of console and store are, as the guest was told at its start; frames by the guest's own numbers.
   struct Rings {
-    var storeFrame: MachineFrame
+    var storeFrame: UInt64
     var storePort: EventPort
-    var consoleFrame: MachineFrame
+    var consoleFrame: UInt64
     var consolePort: EventPort
   }
 

@@ -20,7 +20,7 @@ final class RunningDomain {
   private let emergencyConsole: EmergencyConsole?
   private let disks: [BlockBackEnd]
   private let interfaces: [NetworkBackEnd]
-  private let initial: InitialState
+  private let initial: FirstState
 
   /// The entries of a guest's grant table that are the toolstack's (`GNTTAB_RESERVED_CONSOLE`, `…_XENSTORE`).
   private static let consoleGrant = GrantReference(0)
@@ -37,7 +37,8 @@ final class RunningDomain {
     do {
       domain = try host.createDomain(
         Hypervisor.DomainConfiguration(
-          name: configuration.name, frameCount: plan.frameCount, virtualCPUCount: configuration.vcpus))
+          name: configuration.name, type: configuration.type, frameCount: plan.frameCount,
+          virtualCPUCount: configuration.vcpus))
     } catch {
       throw ToolstackError(error.description)
     }
@@ -52,7 +53,7 @@ final class RunningDomain {
       ] {
         domain.setGrant(
           reference,
-          GrantEntry(flags: .permitAccess, domain: .host, frame: UInt32(truncatingIfNeeded: frame.rawValue)))
+          GrantEntry(flags: .permitAccess, domain: .host, frame: UInt32(truncatingIfNeeded: frame)))
       }
       pages = try grants.map([Self.storeGrant, Self.consoleGrant], readOnly: false).get()
       storeConnection = try StoreConnection(
@@ -80,8 +81,8 @@ final class RunningDomain {
   private static func rings(_ plan: DomainPlan, _ domain: Domain, _ host: Host) throws(HypercallError)
     -> GuestDirectory.Rings
   {
-    guard let storeFrame = domain.machineFrame(of: plan.builder.layout.store),
-      let consoleFrame = domain.machineFrame(of: plan.builder.layout.console)
+    guard let storeFrame = domain.frameNumber(of: plan.builder.storeFrame),
+      let consoleFrame = domain.frameNumber(of: plan.builder.consoleFrame)
     else { throw .invalid }
     return GuestDirectory.Rings(
       storeFrame: storeFrame, storePort: try host.allocateUnbound(for: domain),
@@ -89,15 +90,15 @@ final class RunningDomain {
   }
 
   private static func build(_ plan: DomainPlan, _ domain: Domain, _ host: Host, _ rings: GuestDirectory.Rings)
-    throws(ImageProblem) -> InitialState
+    throws(ImageProblem) -> FirstState
   {
     let frames = (0..<UInt64(plan.frameCount)).compactMap { domain.machineFrame(of: GuestFrame($0)) }
-    let initial = try plan.builder.build(
-      in: GuestMemory(frames: frames, memory: host.memory),
-      DomainBuilder.Surroundings(
+    let initial = try plan.builder.fill(
+      GuestMemory(frames: frames, memory: host.memory),
+      Surroundings(
         sharedInfo: domain.sharedInfo.address, storePort: rings.storePort, consolePort: rings.consolePort))
     if let page = plan.builder.hypercallFrame { domain.fillHypercallPage(page) }
-    domain.expectPolling(of: plan.builder.layout.console, indexOffset: ConsoleBackEnd.indexOffset)
+    domain.expectPolling(of: plan.builder.consoleFrame, indexOffset: ConsoleBackEnd.indexOffset)
     return initial
   }
 
