@@ -92,8 +92,7 @@ public final class Domain: @unchecked Sendable {
     sharedInfo = page
     shared = SharedInfo(base: bytes)
     grantFrames = [table]
-    // In their own order: what maps them takes few pieces.
-    allocated.sort()
+    if configuration.type.wantsFramesInOrder { allocated.sort() }
     Self.keepApart(&allocated)
     initialFrames = allocated
     frames = DomainFrames(id, memory: memory)

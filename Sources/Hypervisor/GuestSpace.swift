@@ -37,6 +37,9 @@ protocol GuestSpace: AnyObject {
 }
 
 extension GuestType {
+  /// Whether guest frames are behind one another as the machine's are, as far as that goes: what maps them takes few pieces.
+  var wantsFramesInOrder: Bool { self == .pvh }
+
   /// - Parameter initial: the machine frames behind the first guest frames.
   func makeSpace(
     _ configuration: DomainConfiguration, _ frames: DomainFrames, initial: [MachineFrame], on host: Host

@@ -102,14 +102,14 @@ struct PhysicalSpaceTests {
       (entries + number * 8).storeBytes(of: 1, as: UInt32.self)
       (entries + number * 8 + 4).storeBytes(of: frame, as: UInt32.self)
     }
-    func map(_ reference: UInt32) -> GrantMapping {
+    func granted(_ reference: UInt32) -> GrantMapping {
       tables.map(
         GrantMapRequest(granter: guest, reference: GrantReference(reference), readOnly: false), by: .host)
     }
-    let mapping = map(0)
+    let mapping = granted(0)
     #expect(mapping.status == .okay && mapping.frame == frames[1])
-    #expect(map(1).status != .okay, "no frame is behind that number")
-    #expect(map(2).status != .okay, "the machine's number is none of the guest's")
+    #expect(granted(1).status != .okay, "no frame is behind that number")
+    #expect(granted(2).status != .okay, "the machine's number is none of the guest's")
     #expect(tables.unmap(mapping.handle, host: true, device: false, by: .host).status == .okay)
     #expect(!memory.transfer(frames[1], from: guest, to: .host), "who names frames otherwise gives none away")
   }
@@ -127,7 +127,7 @@ struct PhysicalSpaceTests {
         #expect(reason == nil)
       } catch {
         let text = error.description
-        #expect(reason.map(text.contains) == true && text.contains("type = \"pv\""))
+        #expect(reason.map { text.contains($0) } == true && text.contains("type = \"pv\""))
         #expect(!text.contains("\n"))
       }
     }

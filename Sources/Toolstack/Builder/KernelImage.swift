@@ -90,7 +90,8 @@ private struct KernelWishes {
   private mutating func read(_ notes: [ExecutableFile.Note], _ file: ExecutableFile) throws(ImageProblem) {
     // A kernel with only the PVH entry (PHYS32_ENTRY, 18) can not start as a PV guest.
     if notes.contains(where: { $0.type == 18 }), !notes.contains(where: { $0.type == 1 }) {
-      throw ImageProblem("a PVH kernel: write type = \"pvh\", or give a PV kernel (for GRUB: grub-x86_64-xen.bin)")
+      throw ImageProblem(
+        "a PVH kernel: write type = \"pvh\", or give a PV kernel (for GRUB: grub-x86_64-xen.bin)")
     }
     for note in notes {
       let number = Self.number(note.content, file.reader)
