@@ -80,6 +80,7 @@ struct PackedTrace: Sendable {
   let descriptor: Int32
   /// Ends when the program has.
   private let complaints: Int32
+  private let process: pid_t
 
   /// - Parameter file: where the packed bytes go; closed when the program has it.
   init(_ packing: TracePacking, into file: Int32) throws(TraceError) {
@@ -89,11 +90,11 @@ struct PackedTrace: Sendable {
       close(content.reading)
       close(said.writing)
     }
-    _ = try packing.start(["-c"], input: content.reading, output: file, complaints: said.writing)
+    process = try packing.start(["-c"], input: content.reading, output: file, complaints: said.writing)
     (descriptor, complaints) = (content.writing, said.reading)
   }
 
-  /// Waits until all is packed. In a sandbox: by reading.
+  /// Waits until all is packed: by reading, since a sandbox may refuse to wait for the program.
   /// - Returns: what the program has said is wrong.
   func finish() -> String? {
     close(descriptor)
@@ -106,6 +107,9 @@ struct PackedTrace: Sendable {
       guard count > 0 else { break }
       if text.count < 4096 { text += buffer[..<count] }
     }
+    // Where it is not refused, nothing of the program is left behind.
+    var status: Int32 = 0
+    while waitpid(process, &status, 0) < 0 && errno == EINTR {}
     return text.isEmpty
       ? nil : String(decoding: text, as: UTF8.self).split(whereSeparator: \.isNewline).joined(separator: " ")
   }
