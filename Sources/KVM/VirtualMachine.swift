@@ -33,7 +33,12 @@ public final class VirtualMachine: Sendable {
     self.system = system
     self.memory = memory
     self.slots = slots
-    descriptor = kvm_call(system.descriptor, kvm_request_create_vm, 0)
+    var created: Int32
+    // A signal to this thread, such as another domain's kick that came late, makes it fail.
+    repeat {
+      created = kvm_call(system.descriptor, kvm_request_create_vm, 0)
+    } while created < 0 && errno == EINTR
+    descriptor = created
     guard descriptor >= 0 else { throw .failed(operation: "KVM_CREATE_VM", errno: errno) }
     do throws(KVMError) {
       // Old Intel processors want three pages of guest-physical space for real mode, which is seldom used here.
