@@ -134,10 +134,7 @@ extension ParavirtualProcessor {
     case .done:
       guard VirtualAddress(registers.pointee.rcx).isCanonical else { return false }
       registers.pointee.rax = 0
-      resume(
-        GuestContext(
-          instruction: registers.pointee.rcx, codeSelector: Selector.code, flags: registers.pointee.r11,
-          stack: registers.pointee.rsp, stackSelector: Selector.data))
+      resume(contextOfSystemCall)
       return true
     case .updateBegun:
       registers.pointee.rax = HypercallNumber.mmuUpdate.rawValue

@@ -54,36 +54,20 @@ extension ParavirtualProcessor {
   }
 
   private func setSegments(code: UInt16, stack: UInt16, wide: Bool) {
-    var segment = Self.flatSegment(code, type: 11)
-    segment.l = wide ? 1 : 0
-    segment.db = wide ? 0 : 1
-    special.pointee.cs = segment
-    special.pointee.ss = Self.flatSegment(stack, type: 3)
+    special.pointee.cs = Self.codeSegment(code, privilege: 3, wide: wide)
+    special.pointee.ss = .flat(stack, type: Segment.data, privilege: 3)
   }
 
   /// Code and stack of ring 0.
   func setMonitorSegments() {
-    var code = Self.flatSegment(Selector.monitorCode, type: 11)
-    code.l = 1
-    code.db = 0
-    code.dpl = 0
-    var stack = Self.flatSegment(Selector.monitorData, type: 3)
-    stack.dpl = 0
-    special.pointee.cs = code
-    special.pointee.ss = stack
+    special.pointee.cs = Self.codeSegment(Selector.monitorCode, privilege: 0, wide: true)
+    special.pointee.ss = .flat(Selector.monitorData, type: Segment.data, privilege: 0)
   }
 
-  /// A segment of the whole address space at privilege level 3.
-  private static func flatSegment(_ selector: UInt16, type: UInt8) -> Segment {
-    var segment = Segment()
-    segment.limit = 0xffff_ffff
-    segment.selector = selector
-    segment.type = type
-    segment.present = 1
-    segment.dpl = 3
-    segment.db = 1
-    segment.s = 1
-    segment.g = 1
+  private static func codeSegment(_ selector: UInt16, privilege: UInt8, wide: Bool) -> Segment {
+    var segment = Segment.flat(selector, type: Segment.code, privilege: privilege)
+    segment.l = wide ? 1 : 0
+    segment.db = wide ? 0 : 1
     return segment
   }
 
@@ -107,17 +91,11 @@ extension ParavirtualProcessor {
     special.pointee.gdt.limit = 0xffff
     setGates()
     special.pointee.idt.limit = 0xfff
-    var task = Segment()
-    task.base = MonitorWindow.address(ofPage: MonitorWindow.Page.taskState, of: index)
-    task.limit = ProcessorPages.taskStateLimit
-    task.selector = Selector.taskState
-    task.type = 11
-    task.present = 1
-    special.pointee.tr = task
-    var none = Segment()
-    none.unusable = 1
-    special.pointee.ldt = none
-    let data = Self.flatSegment(0, type: 3)
+    special.pointee.tr = .taskState(
+      Selector.taskState, base: MonitorWindow.address(ofPage: MonitorWindow.Page.taskState, of: index),
+      limit: ProcessorPages.taskStateLimit)
+    special.pointee.ldt = .absent
+    let data = Segment.flat(0, type: Segment.data, privilege: 3)
     special.pointee.ds = data
     special.pointee.es = data
     special.pointee.fs = data

@@ -8,19 +8,11 @@ import KVM
 extension PhysicalProcessor {
   func begin(_ initial: PhysicalState) throws(KVMError) {
     try virtual.readRegisters()
-    var code = Self.flatSegment(selector: 0x8, type: 11)
-    code.db = 1
-    let data = Self.flatSegment(selector: 0x10, type: 3)
-    special.pointee.cs = code
+    special.pointee.cs = .flat(0x8, type: Segment.code, privilege: 0)
+    let data = Segment.flat(0x10, type: Segment.data, privilege: 0)
     for segment in [\SpecialRegisters.ds, \.es, \.fs, \.gs, \.ss] { special.pointee[keyPath: segment] = data }
-    var task = Segment()
-    task.limit = 0x67
-    task.type = 11
-    task.present = 1
-    special.pointee.tr = task
-    var none = Segment()
-    none.unusable = 1
-    special.pointee.ldt = none
+    special.pointee.tr = .taskState(0, base: 0, limit: 0x67)
+    special.pointee.ldt = .absent
     let protectedMode: UInt64 = 0x11
     special.pointee.cr0 = protectedMode
     special.pointee.cr3 = 0
@@ -31,18 +23,5 @@ extension PhysicalProcessor {
     registers.pointee.rbx = UInt64(initial.startInfo)
     registers.pointee.rflags = 2
     try virtual.writeRegisters()
-  }
-
-  /// A segment of 4 GiB at privilege level 0.
-  private static func flatSegment(selector: UInt16, type: UInt8) -> Segment {
-    var segment = Segment()
-    segment.limit = 0xffff_ffff
-    segment.selector = selector
-    segment.type = type
-    segment.present = 1
-    segment.db = 1
-    segment.s = 1
-    segment.g = 1
-    return segment
   }
 }

@@ -21,18 +21,22 @@ extension ParavirtualProcessor {
   /// is shown the exception that those raise.
   private func refuseCompatibleSystemCall() {
     let size: UInt64 = 2
-    let context = GuestContext(
-      instruction: (registers.pointee.rcx &- size) & 0xffff_ffff, codeSelector: Selector.compatibilityCode,
-      flags: registers.pointee.r11, stack: registers.pointee.rsp, stackSelector: Selector.data)
+    var context = contextOfSystemCall
+    context.instruction = (context.instruction &- size) & 0xffff_ffff
+    context.codeSelector = Selector.compatibilityCode
     deliver(vector: Vector.invalidOpcode, error: 0, context)
+  }
+
+  /// Where 64-bit code goes on behind its SYSCALL, which keeps RIP in rcx and RFLAGS in r11; rsp is still the guest's.
+  var contextOfSystemCall: GuestContext {
+    GuestContext(
+      instruction: registers.pointee.rcx, codeSelector: Selector.code, flags: registers.pointee.r11,
+      stack: registers.pointee.rsp, stackSelector: Selector.data)
   }
 
   /// A SYSCALL that has arrived in its page, with the registers as they were then.
   func handleSystemCall() {
-    // SYSCALL keeps RIP in rcx and RFLAGS in r11; rsp is still the guest's.
-    let context = GuestContext(
-      instruction: registers.pointee.rcx, codeSelector: Selector.code, flags: registers.pointee.r11,
-      stack: registers.pointee.rsp, stackSelector: Selector.data)
+    let context = contextOfSystemCall
     guard mode == .kernel else {
       statistics.count(.systemCalls)
       guard systemCallCallback.handler != 0 else {
