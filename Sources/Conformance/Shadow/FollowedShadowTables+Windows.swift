@@ -163,11 +163,6 @@ extension FollowedShadowTables {
 
   /// Processors may have taken over every entry that lets them write to a table that is out of sync.
   private func takeUpWriters(of table: MachineFrame) {
-    let (simulator, f) = (oracle.simulator, model.frame(table))
-    for key in simulator.entries(of: model.shadow.target, holding: f)
-    where simulator[model.shadow.writable, key] == 1 {
-      let place = simulator.keys(of: model.shadow.target, key)
-      if place[1] == 0 { lead(GuestPlace(table: MachineFrame(place[0]), slot: Int(place[2])), to: f) }
-    }
+    for way in writers(of: table) { lead(way, to: model.frame(table)) }
   }
 }

@@ -231,12 +231,16 @@ final class FollowedShadowTables: ShadowTables {
     lead(GuestPlace(table: table, slot: slot), to: target)
   }
   private func leadWriter(to frame: MachineFrame) {
-    let (simulator, f) = (oracle.simulator, model.frame(frame))
-    for key in simulator.entries(of: model.shadow.target, holding: f)
-    where isFollowing && simulator[model.shadow.writable, key] == 1 {
-      let place = simulator.keys(of: model.shadow.target, key)
-      guard place[1] == 0 else { continue }
-      return lead(GuestPlace(table: MachineFrame(place[0]), slot: Int(place[2])), to: f)
+    guard isFollowing, let way = writers(of: frame).first(where: { _ in true }) else { return }
+    lead(way, to: model.frame(frame))
+  }
+  /// The entries of level-1 shadows that let a processor write to a frame.
+  func writers(of frame: MachineFrame) -> some Sequence<GuestPlace> {
+    let (simulator, shadow) = (oracle.simulator, model.shadow)
+    return simulator.entries(of: shadow.target, holding: model.frame(frame)).lazy.compactMap { key in
+      guard simulator[shadow.writable, key] == 1 else { return nil }
+      let place = simulator.keys(of: shadow.target, key)
+      return place[1] == 0 ? GuestPlace(table: MachineFrame(place[0]), slot: Int(place[2])) : nil
     }
   }
   func lead(_ way: GuestPlace, to target: UInt64) {

@@ -63,6 +63,14 @@ struct TracePacking: Sendable {
     return process
   }
 
+  /// Waits for a program's end.
+  /// - Returns: its status as `waitpid` has it; 0 where that is refused.
+  static func wait(for process: pid_t) -> Int32 {
+    var status: Int32 = 0
+    while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    return status
+  }
+
   /// A pipe that programs started later do not hold.
   static func pipe() throws(TraceError) -> (reading: Int32, writing: Int32) {
     var ends: [Int32] = [0, 0]
@@ -108,8 +116,7 @@ struct PackedTrace: Sendable {
       if text.count < 4096 { text += buffer[..<count] }
     }
     // Where it is not refused, nothing of the program is left behind.
-    var status: Int32 = 0
-    while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    _ = TracePacking.wait(for: process)
     return text.isEmpty
       ? nil : String(decoding: text, as: UTF8.self).split(whereSeparator: \.isNewline).joined(separator: " ")
   }
@@ -150,9 +157,7 @@ final class TraceFileReader {
   private func wait() -> Int32 {
     guard let process else { return 0 }
     self.process = nil
-    var status: Int32 = 0
-    while waitpid(process, &status, 0) < 0 && errno == EINTR {}
-    return status
+    return TracePacking.wait(for: process)
   }
 
   /// Appends the bytes that come next, at most `count`.

@@ -23,8 +23,8 @@ final class PersistentGrants: GrantAccess, @unchecked Sendable {
   private var references: [GrantHandle: GrantReference] = [:]
   private var time: UInt64 = 0
 
-  /// As many as Linux's back end keeps: a ring full of requests of 32 segments, and the pages that name them.
-  static let standardLimit = 1056
+  /// As many as Linux's back end keeps, and as requests that are under way have.
+  static let standardLimit = BlockServer.maximumPages
 
   init(_ inner: any GrantAccess, limit: Int = PersistentGrants.standardLimit) {
     self.inner = inner
